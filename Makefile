@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: Holdfast contributors
+#
+# Two commands matter: `make demo` and `make test`. The rest is for working on the project.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+FRONT_DOOR := $(PYTHON) -m tests.frontdoor
+# Which suites `make test` runs, by comma: lint,unit,contract,integration,lab,molecule,scenarios
+SUITES ?=
+# KEEP=1 make demo: leave the lab up afterwards
+export KEEP ?=
+
+.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios lab-up lab-down clean clean-cache
+
+help: ## Show this help
+	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nVariables: SUITES=unit,contract (for test), KEEP=1 (for demo: leave the lab up)\n'
+
+venv: ## Install what is missing on this machine and in .venv (fast when nothing is)
+	@scripts/bootstrap
+
+demo: venv ## Terminate a ZooKeeper node and a broker while a producer writes; see both come back as themselves
+	@$(PYTHON) -m lab.demo
+
+test: venv ## Run everything: lint, unit, contract, integration, lab, molecule, scenarios (SUITES=... for a selection)
+	@$(FRONT_DOOR) $(if $(SUITES),--suites $(SUITES))
+
+lint: venv ## Run the lint steps of .pre-commit-config.yaml
+	@$(FRONT_DOOR) --suites lint
+
+format: venv ## Format Python files
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+unit: venv ## Run unit tests and the tests of the house
+	@$(FRONT_DOOR) --suites unit
+
+contract: venv ## Run the strict EC2's contract tests
+	@$(FRONT_DOOR) --suites contract
+
+integration: venv ## Run modules against real ZooKeeper, Kafka and strict-EC2 processes on loopback
+	@$(FRONT_DOOR) --suites integration
+
+lab-tests: venv ## Run the lab's own tests (root)
+	@$(FRONT_DOOR) --suites lab
+
+molecule: venv ## Run every role's molecule scenario on instances of the lab (root)
+	@$(FRONT_DOOR) --suites molecule
+
+scenarios: venv ## Run the whole-cluster scenarios in the lab (root)
+	@$(FRONT_DOOR) --suites scenarios
+
+lab-up: venv ## Bring the one-machine EC2 up, without a cluster (root)
+	@$(PYTHON) -m lab up
+
+lab-down: venv ## Take the one-machine EC2 down and remove everything it made (root)
+	@$(PYTHON) -m lab down
+
+clean: ## Remove reports and the tools' caches
+	@rm -rf reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
+	@find . -path ./.venv -prune -o -path ./.cache -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+clean-cache: clean ## Remove the lab's cached images and artifacts and .venv as well
+	@rm -rf .cache .venv

@@ -1,0 +1,77 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the front door runs, as data: names, paths, needs and bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["lint", "pytest", "molecule"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite; ``needs`` names capabilities (see ``capabilities``), ``workers`` is how many of pytest-xdist's
+    processes or of molecule's scenarios run side by side, ``options`` are pytest's."""
+
+    name: str
+    title: str
+    kind: Kind
+    timeout_seconds: int
+    paths: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    workers: int = 0
+    options: tuple[str, ...] = ()
+
+
+SUITES: tuple[Suite, ...] = (
+    Suite("lint", "lint steps of .pre-commit-config.yaml", "lint", 600),
+    Suite("unit", "pure logic and the house", "pytest", 600, paths=("tests/unit", "tests/house"), workers=2),
+    Suite(
+        "contract",
+        "the strict EC2 against EC2's documented behaviour",
+        "pytest",
+        600,
+        paths=("tests/contract",),
+        workers=2,
+    ),
+    Suite(
+        "integration",
+        "modules against real ZooKeeper, Kafka and strict-EC2 processes",
+        "pytest",
+        900,
+        paths=("tests/integration",),
+        needs=("java", "maven"),
+    ),
+    Suite("lab", "the lab itself", "pytest", 600, paths=("tests/lab",), needs=("lab",)),
+    Suite("molecule", "one scenario per role on the lab's instances", "molecule", 900, needs=("lab",), workers=3),
+    Suite(
+        "scenarios",
+        "a whole cluster under deaths and faults",
+        "pytest",
+        1800,
+        paths=("tests/scenarios",),
+        needs=("lab",),
+        options=("-s",),
+    ),
+)
+
+# The whole run stops here, however long single suites may take. The aim is half of it.
+TOTAL_TIMEOUT_SECONDS = 4800
+
+
+class UnknownSuiteError(ValueError):
+    """A name was asked for that no suite has."""
+
+
+def select(names: str | None) -> tuple[Suite, ...]:
+    """Return the suites named in a comma-separated list, in the front door's order; all of them for None or ''."""
+    if not names:
+        return SUITES
+    wanted = {name.strip() for name in names.split(",") if name.strip()}
+    unknown = wanted - {suite.name for suite in SUITES}
+    if unknown:
+        known = ", ".join(suite.name for suite in SUITES)
+        raise UnknownSuiteError(f"no suite named {', '.join(sorted(unknown))}; there are: {known}")
+    return tuple(suite for suite in SUITES if suite.name in wanted)

@@ -1,0 +1,149 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The front door counts honestly: what fails, hangs or finds nothing is a failure, and the last line says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.demo import process
+from tests.frontdoor import counts, leftovers, runner
+from tests.frontdoor.suites import SUITES, Suite, UnknownSuiteError, select
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = """
+import pytest
+def test_good(): pass
+def test_bad(): assert 1 == 2
+@pytest.mark.skip(reason="not today")
+def test_skipped(): pass
+@pytest.fixture
+def broken():
+    yield
+    raise RuntimeError("in teardown")
+def test_teardown(broken): assert False
+"""
+
+
+def _runner(tmp_path: Path, said: list[str]) -> runner.Runner:
+    return runner.Runner(tmp_path, said.append, 60)
+
+
+def _suite(path: Path, **more: object) -> Suite:
+    return Suite("sample", "a sample", "pytest", 30, paths=(str(path),), **more)  # type: ignore[arg-type]  # more is fields
+
+
+def test_pytest_outcomes_are_counted_once_each(tmp_path: Path) -> None:
+    (tmp_path / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
+    said: list[str] = []
+    result = _runner(tmp_path, said).run(_suite(tmp_path / "test_sample.py"))
+    assert (result.passed, result.failed, result.skipped) == (1, 2, 1)
+    assert any("test_bad" in line for line in result.failures)
+    assert any("not today" in line for line in result.skips)
+    assert any("assert 1 == 2" in line for line in said), "a failure's explanation is shown"
+
+
+def test_no_test_found_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_empty.py").write_text("", encoding="utf-8")
+    result = _runner(tmp_path, []).run(_suite(tmp_path / "test_empty.py"))
+    assert result.failures == ["sample: pytest found no test"]
+
+
+def test_collection_error_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_broken.py").write_text("import no_such_module\n", encoding="utf-8")
+    assert _runner(tmp_path, []).run(_suite(tmp_path / "test_broken.py")).failed == 1
+
+
+def test_a_hanging_suite_is_stopped_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "test_hang.py").write_text(
+        "import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n", encoding="utf-8"
+    )
+    hanging = Suite("sample", "hangs", "pytest", 5, paths=(str(tmp_path / "test_hang.py"),))
+    started = time.monotonic()
+    result = _runner(tmp_path, []).run(hanging)
+    assert time.monotonic() - started < 30
+    assert result.passed == 1
+    assert any("stopped after its limit" in line for line in result.failures)
+
+
+def test_unexplained_end_is_a_failure(tmp_path: Path) -> None:
+    assert counts.of_pytest(3, tmp_path / "none.xml", "s", None).failed == 1
+    assert counts.of_pytest(0, tmp_path / "none.xml", "s", None).failed == 1
+
+
+def test_missing_capability_skips_every_test_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
+    monkeypatch.setattr(runner.capabilities, "missing", lambda needs: "no java on this machine" if needs else None)
+    result = _runner(tmp_path, []).run(_suite(tmp_path / "test_sample.py", needs=("java",)))
+    assert (result.passed, result.failed, result.skipped) == (0, 0, 4)
+    assert result.skips == ["sample: all 4: no java on this machine"]
+
+
+def test_a_process_that_ignores_the_polite_signal_is_ended(tmp_path: Path) -> None:
+    stubborn = "import signal,time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)\n"
+    ended = process.run([sys.executable, "-c", stubborn], tmp_path / "log", 2, lambda *_: None, grace_seconds=1)
+    assert ended.timed_out
+    assert ended.seconds < 20
+
+
+def test_steps_have_no_standard_input(tmp_path: Path) -> None:
+    ended = process.run(
+        [sys.executable, "-c", "import sys; sys.exit(sys.stdin.read() != '')"], tmp_path / "log", 10, lambda *_: None
+    )
+    assert ended.returncode == 0
+
+
+def test_selection_keeps_the_order_and_refuses_unknown_names() -> None:
+    assert [suite.name for suite in select("integration,unit")] == ["unit", "integration"]
+    assert select(None) == SUITES
+    with pytest.raises(UnknownSuiteError, match="no suite named units"):
+        select("units")
+
+
+def test_the_last_line_is_the_count_and_the_status_follows_it() -> None:
+    out = subprocess.run(
+        [sys.executable, "-m", "tests.frontdoor", "--suites", "nothing"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert out.returncode == 2
+    assert "no suite named nothing" in out.stdout
+    total = counts.Counts(passed=3, skipped=1)
+    assert total.line() == "3 passed, 0 failed, 1 skipped"
+    total.fail("x")
+    assert total.line() == "3 passed, 1 failed, 1 skipped"
+
+
+def test_a_lab_left_up_is_taken_down_and_somebody_elses_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = leftovers.new_run()
+    monkeypatch.setenv("HOLDFAST_LAB_STATE", str(tmp_path))
+    monkeypatch.setenv(leftovers.RUN_VARIABLE, run)
+    for name in (leftovers.lab_name("m"), "marked", "others"):
+        (tmp_path / name).mkdir()
+    environments = {"marked": f"A=1\0{leftovers.RUN_VARIABLE}={run}\0B=2".encode()}
+    monkeypatch.setattr(leftovers, "_server_environment", lambda name: environments.get(name, b"A=1"))
+    asked: list[str] = []
+
+    def fake_run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command[4])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(leftovers.subprocess, "run", fake_run)
+    lines = leftovers.remove(ROOT, run)
+    assert asked == sorted([f"m{run}", "marked"])
+    assert lines == [f"lab '{name}' was left up by a suite, taken down now" for name in asked]
+
+
+def test_a_labs_server_is_read_through_its_journal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_LAB_STATE", str(tmp_path))
+    (tmp_path / "not-a-name").mkdir()
+    (tmp_path / "empty").mkdir()
+    assert not leftovers.is_ours("not-a-name", "aaaaa")
+    assert not leftovers.is_ours("empty", "aaaaa")
