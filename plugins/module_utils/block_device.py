@@ -1,0 +1,229 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions to a block device and to what is mounted from it. Nothing here writes to a device."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import Content, relevant
+
+#: run(argv) -> (return code, stdout, stderr), as AnsibleModule.run_command
+Run = Callable[[list[str]], "tuple[int, str, str]"]
+
+#: Bytes at the start of a device that must be zero before it counts as never used.
+BLANK_PROBE_BYTES = 1024 * 1024
+#: blkid's return code for "nothing found" when probing low-level.
+_BLKID_NOTHING = 2
+#: Mount options that read a filesystem without replaying its journal, so that a refused volume is left untouched.
+READ_ONLY_OPTIONS = {"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid"}
+#: Mount options that replay the journal first: what was written right before a crash is only there.
+REPLAY_OPTIONS = {"ext4": "rw,noatime,nodev,nosuid,noexec", "xfs": "rw,noatime,nodev,nosuid,noexec,nouuid"}
+#: Where ext4 keeps its superblock, its magic number and the flag INCOMPAT_RECOVER; offsets in bytes.
+_EXT4_SUPERBLOCK, _EXT4_MAGIC, _EXT4_INCOMPAT, _EXT4_RECOVER = 1024, 0x38, 0x60, 0x4
+
+
+class DeviceError(Exception):
+    """A device that cannot be used; C(reason) is for plays, the text for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo that matters here."""
+
+    source: str
+    path: str
+    filesystem: str
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the device's first bytes say. All empty and C(zeroed) means never used."""
+
+    filesystem: str = ""
+    uuid: str = ""
+    partition_table: str = ""
+    zeroed: bool = False
+
+    @property
+    def blank(self) -> bool:
+        return not self.filesystem and not self.partition_table and self.zeroed
+
+
+def parse_blkid(text: str) -> Probe:
+    """Read C(blkid -p -o export) output (without the zero probe)."""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    kind = values.get("TYPE", "")
+    if not kind and values.get("USAGE"):
+        kind = values["USAGE"]
+    return Probe(filesystem=kind, uuid=values.get("UUID", ""), partition_table=values.get("PTTYPE", ""))
+
+
+def _unescape(text: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text
+
+
+def parse_mountinfo(text: str) -> list[Mount]:
+    """Read /proc/self/mountinfo. A mount is read-only when its own or its filesystem's options say so."""
+    mounts = []
+    for line in text.splitlines():
+        left, sep, right = line.partition(" - ")
+        before, after = left.split(), right.split()
+        if not sep or len(before) < 6 or len(after) < 2:
+            continue
+        options = before[5].split(",") + (after[2].split(",") if len(after) > 2 else [])
+        mounts.append(Mount(_unescape(after[1]), _unescape(before[4]), after[0], "ro" in options))
+    return mounts
+
+
+def mounts() -> list[Mount]:
+    return parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+
+
+def mounted_at(path: str) -> Mount | None:
+    """The topmost mount whose mount point is exactly C(path)."""
+    real = os.path.realpath(path)
+    found = [mount for mount in mounts() if mount.path == real]
+    return found[-1] if found else None
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn the kernel's refusal to read (an I/O error, a damaged filesystem) into C(read_failed)."""
+    try:
+        yield
+    except OSError as error:
+        raise DeviceError("read_failed", f"{what} cannot be read: {error.strerror or error}") from error
+
+
+def needs_replay(device: str, filesystem: str) -> bool:
+    """Whether the filesystem was not unmounted in order, so that its newest files are only in its journal.
+
+    ext4 says so in its superblock. xfs does not say it in one place, so it counts as always.
+    """
+    if filesystem != "ext4":
+        return True
+    with reading(device), Path(device).open("rb", buffering=0) as handle:
+        handle.seek(_EXT4_SUPERBLOCK)
+        block = handle.read(1024)
+    if int.from_bytes(block[_EXT4_MAGIC : _EXT4_MAGIC + 2], "little") != 0xEF53:
+        raise DeviceError("probe_failed", f"{device} has no ext4 superblock where blkid found one")
+    return bool(int.from_bytes(block[_EXT4_INCOMPAT : _EXT4_INCOMPAT + 4], "little") & _EXT4_RECOVER)
+
+
+def mount_of_device(device: str) -> Mount | None:
+    """Where a device is mounted, judged by its real path and by its device number."""
+    with reading(device):
+        number = Path(device).stat().st_rdev
+    for mount in mounts():
+        if not mount.source.startswith("/"):
+            continue
+        if os.path.realpath(mount.source) == os.path.realpath(device):
+            return mount
+        if Path(mount.path).is_dir() and Path(mount.path).stat().st_dev == number:
+            return mount
+    return None
+
+
+def require_block_device(device: str) -> None:
+    """Fail unless C(device) is there and is a block device."""
+    try:
+        mode = Path(device).stat().st_mode
+    except OSError as error:
+        raise DeviceError("device_missing", f"{device} is not there: {error.strerror}") from error
+    if not stat.S_ISBLK(mode):
+        raise DeviceError("not_a_block_device", f"{device} is not a block device")
+
+
+def starts_with_zeroes(device: str, length: int = BLANK_PROBE_BYTES) -> bool:
+    """True when the first C(length) bytes (or all, of a shorter device) are zero."""
+    with reading(device), Path(device).open("rb", buffering=0) as handle:
+        remaining = length
+        while remaining > 0:
+            block = handle.read(min(65536, remaining))
+            if not block:
+                return True
+            if block.strip(b"\0"):
+                return False
+            remaining -= len(block)
+    return True
+
+
+def probe(device: str, run: Run) -> Probe:
+    """Ask blkid (low-level, past its cache) and the device's first MiB."""
+    require_block_device(device)
+    code, out, err = run(["blkid", "-p", "-o", "export", device])
+    if code == 0:
+        return parse_blkid(out)
+    if code != _BLKID_NOTHING:
+        why = err.strip() or "ambivalent result"
+        raise DeviceError("probe_failed", f"blkid cannot read {device} (rc {code}): {why}")
+    return Probe(zeroed=starts_with_zeroes(device))
+
+
+def wait_for_uuid_link(uuid: str, timeout_seconds: float) -> None:
+    """Wait until /dev/disk/by-uuid names the filesystem, as fstab and the next boot need it."""
+    link = Path(f"/dev/disk/by-uuid/{uuid}")
+    deadline = time.monotonic() + timeout_seconds
+    while not link.exists():
+        if time.monotonic() >= deadline:
+            raise DeviceError("uuid_link_missing", f"{link} did not appear within {timeout_seconds:g} s")
+        time.sleep(0.2)
+
+
+def read_content(root: str) -> Content:
+    """Look at most two directories deep below C(root) for what identifies a node's data."""
+    with reading(root):
+        return _read_content(root)
+
+
+def _read_content(root: str) -> Content:
+    meta: dict[str, str] = {}
+    myid: dict[str, str] = {}
+    kafka_orphans: list[str] = []
+    zookeeper_orphans: list[str] = []
+    databases: list[str] = []
+    top = Path(root)
+    for directory in [top, *_subdirectories(top)]:
+        name = str(directory.relative_to(top))
+        if (directory / "meta.properties").is_file():
+            meta[name] = _text(directory / "meta.properties")
+        elif orphan := _partition_directory(directory):
+            kafka_orphans.append(str(orphan.relative_to(top)))
+        if (directory / "myid").is_file():
+            myid[name] = _text(directory / "myid")
+        elif (directory / "version-2").is_dir() and any((directory / "version-2").iterdir()):
+            zookeeper_orphans.append(str((directory / "version-2").relative_to(top)))
+        if any(path.name.startswith(("snapshot.", "log.")) for path in (directory / "version-2").glob("*.*")):
+            databases.append(name)
+    return Content(meta, myid, tuple(kafka_orphans), tuple(zookeeper_orphans), tuple(databases))
+
+
+def _subdirectories(path: Path) -> list[Path]:
+    names = set(relevant([entry.name for entry in path.iterdir()]))
+    return sorted(e for e in path.iterdir() if e.name in names and e.is_dir() and not e.is_symlink())
+
+
+def _partition_directory(directory: Path) -> Path | None:
+    """The first C(topic-N) directory with a log segment in it."""
+    for path in _subdirectories(directory):
+        if path.name.rpartition("-")[2].isdigit() and any(path.glob("*.log")):
+            return path
+    return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")[:65536]

@@ -1,0 +1,78 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find on this host what EC2 attached: an interface by its MAC, a volume by its id; never by letter, index or size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path, PurePosixPath
+
+NVME_LINK = "nvme-Amazon_Elastic_Block_Store_{serial}"
+IP_TIMEOUT_SECONDS = 10
+
+
+def interface_in_links(links_json: str, mac: str) -> str | None:
+    """Return the name of the interface with this MAC in the answer of C(ip -j link)."""
+    links = json.loads(links_json or "[]")
+    for link in links:
+        if str(link.get("address", "")).lower() == mac.lower() and link.get("link_type") != "loopback":
+            return str(link["ifname"])
+    return None
+
+
+def find_interface(mac: str, root: Path = Path("/")) -> str | None:
+    """Return the interface with this MAC; by netlink first, because sysfs shows another namespace in containers."""
+    try:
+        answer = subprocess.run(
+            ["ip", "-j", "link"], capture_output=True, text=True, check=True, timeout=IP_TIMEOUT_SECONDS
+        )
+        return interface_in_links(answer.stdout, mac)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return _interface_in_sysfs(mac, root)
+
+
+def _interface_in_sysfs(mac: str, root: Path) -> str | None:
+    for address in sorted((root / "sys/class/net").glob("*/address")):
+        if address.read_text().strip().lower() == mac.lower():
+            return address.parent.name
+    return None
+
+
+def serial_of(volume_id: str) -> str:
+    """Return the NVMe serial of an EBS volume: its id without the hyphen."""
+    return volume_id.replace("-", "", 1)
+
+
+def find_volume(volume_id: str, ec2_device: str | None = None, root: Path = Path("/")) -> str | None:
+    """Return the block device that is this volume, as a path that is stable over reboots where there is one.
+
+    On Nitro the NVMe serial is the volume's id. On Xen there is no serial, and C(ec2_device) (the name EC2 has for the
+    attachment) is the only trace: it is used only on a host without any NVMe device.
+    """
+    serial = serial_of(volume_id)
+    link = root / "dev/disk/by-id" / NVME_LINK.format(serial=serial)
+    if link.exists():
+        return "/" + str(link.relative_to(root))
+    blocks = root / "sys/block"
+    for entry in sorted(blocks.glob("*/device/serial")):
+        if _read(entry).replace("-", "", 1) == serial:
+            return f"/dev/{entry.parent.parent.name}"
+    if ec2_device and not any(blocks.glob("nvme*")):
+        return _xen_device(ec2_device, root)
+    return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _xen_device(ec2_device: str, root: Path) -> str | None:
+    name = PurePosixPath(ec2_device).name
+    for candidate in (name, name.replace("sd", "xvd", 1)):
+        if (root / "dev" / candidate).exists():
+            return f"/dev/{candidate}"
+    return None

@@ -1,0 +1,98 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The instance metadata service, version 2 only, by the standard library and never through a proxy."""
+
+from __future__ import annotations
+
+import os
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+DEFAULT_ENDPOINT = "http://169.254.169.254"
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+TOKEN_LIFETIME_SECONDS = 21600
+REQUEST_TIMEOUT_SECONDS = 2.0
+ATTEMPTS = 5
+FIRST_PAUSE_SECONDS = 0.5
+
+
+class ImdsError(Exception):
+    """The metadata service did not answer, or not as an instance's does."""
+
+
+@dataclass(frozen=True)
+class Myself:
+    """Who this instance is."""
+
+    instance_id: str
+    availability_zone: str
+    region: str
+
+
+class Imds:
+    """A client with one token and bounded retries; waits at most about a quarter of a minute for an answer."""
+
+    def __init__(self, endpoint: str | None = None, attempts: int = ATTEMPTS) -> None:
+        self.endpoint = (endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT).rstrip("/")
+        if not self.endpoint.startswith(("http://", "https://")):
+            raise ImdsError(f"{self.endpoint} is not an http address; see {ENDPOINT_VARIABLE}")
+        self.attempts = attempts
+        self._token: str | None = None
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def _once(self, method: str, path: str, headers: dict[str, str]) -> str:
+        url = f"{self.endpoint}/latest/{path}"
+        request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 (the scheme is checked above)
+        with self._opener.open(request, timeout=REQUEST_TIMEOUT_SECONDS) as answer:
+            return str(answer.read().decode())
+
+    def _get_token(self) -> str:
+        if self._token is None:
+            lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_LIFETIME_SECONDS)}
+            self._token = self._once("PUT", "api/token", lifetime)
+        return self._token
+
+    def get(self, path: str) -> str | None:
+        """Return the text under C(/latest/<path>), C(None) if there is none; raise ImdsError."""
+        pause = FIRST_PAUSE_SECONDS
+        last = ""
+        for attempt in range(self.attempts):
+            if attempt:
+                time.sleep(pause)
+                pause *= 2
+            try:
+                return self._once("GET", path, {"X-aws-ec2-metadata-token": self._get_token()})
+            except urllib.error.HTTPError as error:
+                if error.code == 404:
+                    return None
+                if error.code == 401:
+                    self._token = None
+                last = f"HTTP {error.code}"
+            except (OSError, ValueError) as error:
+                last = str(getattr(error, "reason", error))
+        raise ImdsError(f"{self.endpoint} gave no answer to {path} in {self.attempts} attempts ({last})")
+
+    def require(self, path: str) -> str:
+        """Return the text under a path that every instance has; raise ImdsError."""
+        text = self.get(path)
+        if not text:
+            raise ImdsError(f"{self.endpoint} does not know {path}")
+        return text.strip()
+
+    def myself(self) -> Myself:
+        """Return this instance's id, Availability Zone and region."""
+        zone = self.require("meta-data/placement/availability-zone")
+        region = self.get("meta-data/placement/region")
+        return Myself(self.require("meta-data/instance-id"), zone, (region or zone[:-1]).strip())
+
+    def interface_id(self, mac: str) -> str | None:
+        """Return the id of the ENI that EC2 says is attached to me with this MAC."""
+        text = self.get(f"meta-data/network/interfaces/macs/{mac}/interface-id")
+        return text.strip() if text else None
+
+    def interface_value(self, mac: str, name: str) -> str | None:
+        """Return one value (such as C(subnet-ipv4-cidr-block)) of an interface of mine."""
+        text = self.get(f"meta-data/network/interfaces/macs/{mac}/{name}")
+        return text.strip() if text else None

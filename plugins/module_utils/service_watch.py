@@ -1,0 +1,159 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a systemd service runs, restarts over and over, or still recovers its data.
+
+The judgement has no I/O; ``Systemd`` reads ``systemctl``, the journal and /proc through the runner it is given.
+
+**PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Runs a command; exit code, stdout, stderr.
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "ConditionResult", "NRestarts", "MainPID")
+#: What Kafka says while it loads and repairs its logs.
+RECOVERY = re.compile(
+    r"recover|loading|completed load|loaded \d+ logs|skipping recovery|truncat|rebuilding", re.IGNORECASE
+)
+SECRET = re.compile(r"(?i)([\w.\-]*(?:password|passwd|secret|token|credential|jaas)[\w.\-]*\s*[=:]\s*).*")
+URL_USER = re.compile(r"//[^/@\s]+@")
+JOURNAL_LINES = 12
+RECOVERY_LINES = 200
+LINE_CHARACTERS = 300
+#: Reads below this are heartbeats and class loading, not a recovery.
+READ_STEP_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Service:
+    """What systemd says of a unit."""
+
+    unit: str
+    load: str = ""
+    active: str = ""
+    sub: str = ""
+    result: str = ""
+    condition: bool = True
+    restarts: int = 0
+    pid: int = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process lives now."""
+        return self.active == "active" and self.pid > 0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why waiting for the service makes no sense. ``own`` says whether another instance would do better."""
+
+    reason: str
+    message: str
+    own: bool
+
+
+def parse(unit: str, text: str) -> Service:
+    """Read C(systemctl show)'s answer; what it does not say is empty or 0."""
+    told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+    def number(name: str) -> int:
+        return int(told[name]) if told.get(name, "").isdigit() else 0
+
+    return Service(
+        unit=unit,
+        load=told.get("LoadState", ""),
+        active=told.get("ActiveState", ""),
+        sub=told.get("SubState", ""),
+        result=told.get("Result", ""),
+        condition=told.get("ConditionResult", "yes") != "no",
+        restarts=number("NRestarts"),
+        pid=number("MainPID"),
+    )
+
+
+def judge(service: Service, restarts_before: int, restart_limit: int) -> Fault | None:
+    """Return the fault if there is one. ``restarts_before`` is the count when the wait began."""
+    again = service.restarts - restarts_before
+    if again >= restart_limit:
+        said = f"{service.unit} has ended and been restarted {again} times while it was waited for"
+        return Fault("crash_loop", said, own=True)
+    if service.load == "not-found":
+        return Fault("service_failed", f"{service.unit} is no unit of this host", own=True)
+    if service.active == "failed":
+        return Fault("service_failed", f"{service.unit} has failed (result {service.result})", own=True)
+    if service.active == "inactive" and not service.condition:
+        return Fault(
+            "service_failed", f"{service.unit} was not started: a condition of its unit does not hold", own=True
+        )
+    if service.active == "inactive":
+        # It ended well: somebody stopped it, and that is no fault of this instance.
+        return Fault("service_stopped", f"{service.unit} was stopped while it was waited for", own=False)
+    return None
+
+
+def without_secrets(line: str) -> str:
+    """Return a line that may be shown."""
+    return SECRET.sub(r"\1***", URL_USER.sub("//***@", line))[:LINE_CHARACTERS]
+
+
+def last_recovery_line(lines: Sequence[str]) -> str:
+    """Return the newest line that speaks of loading or repairing logs, with its time; empty when none does."""
+    return next((line for line in reversed(lines) if RECOVERY.search(line)), "")
+
+
+class Systemd:
+    """One unit of this host."""
+
+    def __init__(self, unit: str, run: Run, proc: str = "/proc") -> None:
+        self.unit = unit
+        self._run = run
+        self._proc = Path(proc)
+
+    def look(self) -> Service:
+        """Ask systemd; without an answer the service counts as running, for this is a check and not the goal."""
+        code, out, _err = self._run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", self.unit])
+        return parse(self.unit, out) if code == 0 else Service(self.unit, active="unknown")
+
+    def recovery(self, service: Service) -> str:
+        """Return a text that changes while the service loads or repairs its data; empty without a process."""
+        if not service.runs:
+            return ""
+        line = last_recovery_line(self._journal(RECOVERY_LINES, "short-unix"))
+        return f"{service.pid} {self._open_segments(service.pid)} {self._read_steps(service.pid)} {line}"
+
+    def last_words(self) -> str:
+        """Return the newest lines of its journal for a failure's message."""
+        lines = [without_secrets(line) for line in self._journal(JOURNAL_LINES, "cat")]
+        return f" Its last lines: {' | '.join(lines)}" if lines else " Its journal is empty."
+
+    def _journal(self, count: int, form: str) -> list[str]:
+        command = ["journalctl", f"--unit={self.unit}", f"--lines={count}", f"--output={form}", "--no-pager", "--quiet"]
+        code, out, _err = self._run(command)
+        return out.splitlines()[-count:] if code == 0 else []
+
+    def _open_segments(self, pid: int) -> int:
+        count = 0
+        try:
+            for entry in (self._proc / str(pid) / "fd").iterdir():
+                try:
+                    count += entry.readlink().suffix in (".log", ".index")
+                except FileNotFoundError:
+                    continue  # closed between the listing and the look
+        except OSError:
+            return 0  # the process ended, or this is not root: the journal's lines are left to tell
+        return count
+
+    def _read_steps(self, pid: int) -> int:
+        try:
+            text = (self._proc / str(pid) / "io").read_text(encoding="ascii")
+        except OSError:
+            return 0  # as above
+        found = re.search(r"^read_bytes: (\d+)$", text, re.MULTILINE)
+        return int(found[1]) // READ_STEP_BYTES if found else 0

@@ -1,0 +1,235 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kafka_id_info
+short_description: Ask ZooKeeper whether a Kafka cluster knows a broker id already
+version_added: 0.1.0
+author:
+  - Holdfast contributors
+description:
+  - A broker id is known when it is registered, or when a topic's assignment names it.
+  - Asked before a broker starts. With O(volume_empty) a known id is refused; where its data are gone and the cluster
+    still counts on them, somebody has to decide whether the broker may fetch them again from its peers.
+  - With O(volume_cluster_ids) the cluster that the data belong to must be the one in ZooKeeper. Kafka compares them
+    too, but only after its start, and then ends again and again.
+  - Asks ZooKeeper and not the brokers, because all brokers may be down; and only a server of the quorum, after a sync.
+options:
+  zookeeper_hosts:
+    description: C(host:port) of the ensemble's servers.
+    type: list
+    elements: str
+    required: true
+  chroot:
+    description: Where the Kafka cluster lives in ZooKeeper.
+    type: str
+    default: /kafka
+  broker_id:
+    description: The broker id.
+    type: int
+    required: true
+  volume_empty:
+    description: Whether a volume of the broker carries no data. A known id is then refused (V(refill_refused)).
+    type: bool
+    default: false
+  volume_cluster_ids:
+    description: The cluster ids in C(meta.properties) of the broker's volumes.
+    type: list
+    elements: str
+    default: []
+  unknown_cluster_allowed:
+    description:
+      - Whether O(volume_cluster_ids) may name a cluster while ZooKeeper has no cluster id at all.
+      - Kafka itself refuses that as well, until C(<chroot>/cluster/id) is restored.
+    type: bool
+    default: false
+  advice:
+    description: What to tell a person, by reason; added to the refusal.
+    type: dict
+    default: {}
+  answer_required:
+    description:
+      - Whether it is a failure that no ZooKeeper server answers. Else there is a warning, and RV(answered) is false.
+      - For a broker with its own data, which Kafka compares as well once ZooKeeper is back; never for an empty volume.
+    type: bool
+    default: true
+  timeout_seconds:
+    description: How long to try to reach ZooKeeper, in seconds.
+    type: float
+    default: 60
+requirements:
+  - kazoo
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would without changing the target.
+    support: full
+  diff_mode:
+    description: Nothing is changed, so there is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Ask whether the cluster counts on broker 3
+  holdfast.kafka.kafka_id_info:
+    zookeeper_hosts: [192.0.2.11:2181, 192.0.2.12:2181, 192.0.2.13:2181]
+    broker_id: 3
+"""
+
+RETURN = r"""
+answered:
+  description: Whether ZooKeeper answered.
+  returned: success
+  type: bool
+known:
+  description: Whether the cluster knows the id.
+  returned: when ZooKeeper answered
+  type: bool
+registered:
+  description: Whether a broker with this id is registered now, or its session has not expired yet.
+  returned: when ZooKeeper answered
+  type: bool
+topics:
+  description: Topics with a replica on this id.
+  returned: when ZooKeeper answered
+  type: list
+  elements: str
+cluster_id:
+  description: The cluster's id in ZooKeeper, empty before the first broker's first start.
+  returned: when ZooKeeper answered
+  type: str
+give_up:
+  description: V(false), another instance would find the same volumes and the same cluster.
+  returned: when the volumes contradict the cluster
+  type: bool
+reason:
+  description:
+    - One of V(refill_refused), V(cluster_id_mismatch), V(cluster_id_unknown), V(zookeeper_unreachable),
+      V(zookeeper_failed) or V(dependency).
+  returned: failure
+  type: str
+"""
+
+import json
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import Verdict, judge_cluster
+
+try:
+    from kazoo.client import KazooClient
+    from kazoo.exceptions import KazooException, NoNodeError
+    from kazoo.handlers.threading import KazooTimeoutError
+
+    HAS_KAZOO = True
+except ImportError:
+    HAS_KAZOO = False
+
+
+def topics_on(assignments: dict[str, bytes], broker_id: int) -> list[str]:
+    """Topics whose assignment (the znode C(/brokers/topics/<name>)) names the broker."""
+    found = []
+    for topic, data in assignments.items():
+        partitions: dict[str, list[int]] = json.loads(data or b"{}").get("partitions", {})
+        if any(broker_id in replicas for replicas in partitions.values()):
+            found.append(topic)
+    return sorted(found)
+
+
+def children(client: Any, path: str) -> list[str]:
+    """Children of a znode; a znode that does not exist has none (a cluster's first start)."""
+    try:
+        return client.get_children(path)
+    except NoNodeError:
+        return []
+
+
+def ask(client: Any, chroot: str, broker_id: int) -> dict[str, Any]:
+    """Read registrations, assignments and the cluster's id below the chroot."""
+    # The server that answers may be behind the others, and an id that it has not heard of yet would pass.
+    client.sync("/")
+    registered = str(broker_id) in children(client, f"{chroot}/brokers/ids")
+    assignments = {}
+    for topic in children(client, f"{chroot}/brokers/topics"):
+        try:
+            assignments[topic] = client.get(f"{chroot}/brokers/topics/{topic}")[0]
+        except NoNodeError:
+            continue
+    topics = topics_on(assignments, broker_id)
+    return {
+        "changed": False,
+        "answered": True,
+        "known": registered or bool(topics),
+        "registered": registered,
+        "topics": topics,
+        "cluster_id": cluster_id_of(client, f"{chroot}/cluster/id"),
+    }
+
+
+def cluster_id_of(client: Any, path: str) -> str:
+    """The cluster's id; empty when no broker has made one yet. ValueError or KeyError when the znode holds none."""
+    try:
+        return str(json.loads(client.get(path)[0])["id"])
+    except NoNodeError:
+        return ""
+
+
+def judge_answer(answer: dict[str, Any], params: dict[str, Any]) -> Verdict:
+    """Compare ZooKeeper's answer with what the volumes said."""
+    allowed = params["unknown_cluster_allowed"]
+    verdict = judge_cluster(params["volume_cluster_ids"], answer["cluster_id"] or None, allowed)
+    if not verdict.reason and params["volume_empty"] and answer["known"]:
+        topics = ", ".join(answer["topics"][:10]) or "none"
+        return Verdict(
+            "refill_refused",
+            f"a volume of broker {params['broker_id']} is empty, but the cluster knows this id "
+            f"(registered: {answer['registered']}, topics: {topics})",
+        )
+    return verdict
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "zookeeper_hosts": {"type": "list", "elements": "str", "required": True},
+            "chroot": {"type": "str", "default": "/kafka"},
+            "broker_id": {"type": "int", "required": True},
+            "volume_empty": {"type": "bool", "default": False},
+            "volume_cluster_ids": {"type": "list", "elements": "str", "default": []},
+            "unknown_cluster_allowed": {"type": "bool", "default": False},
+            "advice": {"type": "dict", "default": {}},
+            "answer_required": {"type": "bool", "default": True},
+            "timeout_seconds": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    if not HAS_KAZOO:
+        module.fail_json(msg=missing_required_lib("kazoo"), reason="dependency")
+    hosts = ",".join(module.params["zookeeper_hosts"])
+    client = KazooClient(hosts=hosts)
+    try:
+        client.start(timeout=module.params["timeout_seconds"])
+        result = ask(client, module.params["chroot"].rstrip("/"), module.params["broker_id"])
+    except KazooTimeoutError:
+        message = f"No ZooKeeper server of {hosts} answers."
+        if module.params["answer_required"] or module.params["volume_empty"]:
+            module.fail_json(msg=message, reason="zookeeper_unreachable")
+        module.warn(f"{message} The data of broker {module.params['broker_id']} were not compared with the cluster.")
+        module.exit_json(changed=False, answered=False)
+    except (KazooException, ValueError, KeyError, TypeError) as error:
+        module.fail_json(msg=f"ZooKeeper at {hosts} failed: {error!r}", reason="zookeeper_failed")
+    finally:
+        client.stop()
+        client.close()
+    verdict = judge_answer(result, module.params)
+    if verdict.reason:
+        words = f"Volume refused: {verdict.message}. {module.params['advice'].get(verdict.reason, '')}".strip()
+        module.fail_json(msg=words, reason=verdict.reason, give_up=False, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the thin layers make of errors: AWS calls and ZooKeeper's replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from ansible_collections.amazon.aws.plugins.module_utils import cloud
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api, AwsError
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ParamValidationError
+from kazoo import exceptions as kazoo_errors
+from kazoo.handlers.threading import KazooTimeoutError
+
+from tests.unit.plugins.module_utils.pool_answers import CLUSTER
+
+ME = "i-me"
+
+
+def aws_error(word: Meaning, code: str = "Code") -> AwsError:
+    """Return an AWS error of this meaning."""
+    return AwsError("describe_things", code, "the text", word)
+
+
+# ---- AWS -------------------------------------------------------------------------------------------------------------
+
+
+class Module:
+    """Stands in for AnsibleAWSModule."""
+
+    def client(self, service: str, **options: Any) -> Any:
+        """Return a client that can reach nothing."""
+        keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+        return boto3.client(service, region_name="eu-central-1", endpoint_url="http://127.0.0.1:9", **keys, **options)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    """An EC2 API whose pauses take no time."""
+    monkeypatch.setattr(cloud.time, "sleep", lambda _seconds: None)
+    return Api(Module(), "ec2")
+
+
+def replies(api: Api, *answers: Any) -> list[dict[str, Any]]:
+    """Let the client's requests be answered from a list; return the list of what was asked."""
+    asked: list[dict[str, Any]] = []
+    pending = list(answers)
+
+    def answer(params: dict[str, Any], **_more: Any) -> Any:
+        asked.append(params["body"])
+        now = pending.pop(0)
+        if isinstance(now, Exception):
+            raise now
+        if "Error" in now:
+            return SimpleNamespace(status_code=now.pop("status", 400)), now
+        return SimpleNamespace(status_code=200), {**now, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    api.client.meta.events.register("before-call", answer)
+    return asked
+
+
+def test_pages_are_one_describe_and_every_request_is_counted(api: Api) -> None:
+    asked = replies(api, {"Volumes": [{"VolumeId": "vol-1"}], "NextToken": "t"}, {"Volumes": [{"VolumeId": "vol-2"}]})
+    assert [item["VolumeId"] for item in api.pages("describe_volumes", "Volumes")] == ["vol-1", "vol-2"]
+    assert [body.get("NextToken") for body in asked] == [None, "t"]
+    assert api.requests == ["DescribeVolumes", "DescribeVolumes"]
+
+
+def test_throttling_is_retried_and_counted(api: Api) -> None:
+    throttled = {"Error": {"Code": "RequestThrottled", "Message": "slow down"}, "status": 503}
+    replies(api, throttled, {"Volumes": []})
+    assert api.pages("describe_volumes", "Volumes") == []
+    assert len(api.requests) == 2
+
+
+def test_endless_throttling_ends_as_a_retry_later(api: Api) -> None:
+    replies(
+        api, *[{"Error": {"Code": "RequestLimitExceeded", "Message": "slow down"}, "status": 503} for _each in range(9)]
+    )
+    with pytest.raises(AwsError) as caught:
+        api.call("describe_volumes")
+    assert caught.value.word is Meaning.RETRY
+    assert len(api.requests) == 6
+
+
+@pytest.mark.parametrize(
+    ("raised", "word", "reason"),
+    [
+        (ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "X"), Meaning.AUTH, "auth"),
+        (ClientError({"Error": {"Code": "Odd", "Message": "no"}}, "X"), Meaning.FATAL, "api_error"),
+        (NoCredentialsError(), Meaning.AUTH, "auth"),
+        (EndpointConnectionError(endpoint_url="http://x"), Meaning.RETRY, "api_error"),
+        (ParamValidationError(report="bad"), Meaning.FATAL, "api_error"),
+    ],
+)
+def test_errors_get_their_meaning(api: Api, raised: Exception, word: Meaning, reason: str) -> None:
+    replies(api, raised)
+    with pytest.raises(AwsError) as caught:
+        api.call("describe_volumes")
+    assert (caught.value.word, caught.value.reason) == (word, reason)
+    assert "describe_volumes failed with" in str(caught.value)
+
+
+# ---- ZooKeeper -------------------------------------------------------------------------------------------------------
+
+
+class Client:
+    """Stands in for kazoo's client; every call does what the table says."""
+
+    def __init__(self, **does: Any) -> None:
+        self.does = does
+        self.connected = True
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*_arguments: Any, **_options: Any) -> Any:
+            self.calls.append(name)
+            what = self.does.get(name)
+            if isinstance(what, list):
+                what = what.pop(0)
+            if isinstance(what, Exception):
+                raise what
+            return what
+
+        return call
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[zk_claims.ZkClaims, Client]]:
+    """Make a store on a client that does what is said."""
+    monkeypatch.setattr(zk_claims, "CONNECT_TIMEOUT_SECONDS", 0.1)
+
+    def make(**does: Any) -> tuple[zk_claims.ZkClaims, Client]:
+        claims = zk_claims.ZkClaims(["127.0.0.1:9"], CLUSTER, "kafka")
+        claims._client = client = Client(**does)
+        return claims, client
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (kazoo_errors.NodeExistsError(), zk_claims.ClaimLostError),
+        (kazoo_errors.BadVersionError(), zk_claims.ClaimLostError),
+        (kazoo_errors.NoNodeError(), zk_claims.ClaimLostError),
+        (kazoo_errors.ConnectionLoss(), zk_claims.ZkReplyLostError),
+        (kazoo_errors.SessionExpiredError(), zk_claims.ZkReplyLostError),
+        (kazoo_errors.SessionMovedError(), zk_claims.ZkReplyLostError),
+        (KazooTimeoutError(), zk_claims.ZkReplyLostError),
+        (kazoo_errors.NoAuthError(), zk_claims.ZkRefusedError),
+        (kazoo_errors.MarshallingError(), zk_claims.ZkRefusedError),
+    ],
+)
+def test_replies_to_a_write(store: Any, raised: Exception, expected: type[Exception]) -> None:
+    for claims, _client in (store(create=raised, set=raised), store(create=raised, set=raised)):
+        with pytest.raises(expected):
+            claims.create(1, b"")
+        with pytest.raises(expected):
+            claims.set(1, b"", 3)
+
+
+def test_reading_syncs_first_survives_losses_and_vanishing_nodes(store: Any) -> None:
+    stat = SimpleNamespace(version=4, mtime=9000)
+    good = SimpleNamespace(get=lambda **_options: (b"{}", stat))
+
+    def gone(**_options: float) -> None:
+        raise kazoo_errors.NoNodeError
+
+    pending = [good, SimpleNamespace(get=gone)]
+    claims, client = store(
+        sync=[kazoo_errors.ConnectionLoss(), None], get_children=["1", "2", "lock"], get_async=pending
+    )
+    client.does["get_children"] = [["1", "2", "lock"]]
+    assert claims.read_all() == {1: Claim(1, 4, None, 9.0, readable=False)}
+    assert client.calls == ["start", "sync", "sync", "get_children", "get_async", "get_async"]
+
+
+def test_reading_before_anybody_claimed(store: Any) -> None:
+    assert store(get_children=kazoo_errors.NoNodeError())[0].read_all() == {}
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (kazoo_errors.ConnectionLoss(), zk_claims.ZkUnreachableError),
+        (kazoo_errors.NoAuthError(), zk_claims.ZkRefusedError),
+        (kazoo_errors.MarshallingError(), zk_claims.ZkRefusedError),
+    ],
+)
+def test_reading_that_fails(store: Any, raised: Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        store(sync=raised)[0].read_all()
+
+
+def test_nobody_accepts_a_session(store: Any) -> None:
+    claims, client = store(start=KazooTimeoutError())
+    with pytest.raises(zk_claims.ZkUnreachableError, match=r"127\.0\.0\.1:9"):
+        claims.read_all()
+    claims._started = True
+    client.connected = False
+    with pytest.raises(zk_claims.ZkUnreachableError):
+        claims.create(1, b"")
+
+
+def test_session_is_closed_whatever_happens(store: Any) -> None:
+    claims, client = store(stop=RuntimeError("stopping"))
+    with pytest.raises(RuntimeError), claims:
+        pass
+    assert client.calls == ["stop", "close"]

@@ -1,0 +1,276 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kafka_id_info, autoscaling_health_set and eni_routing_wait: their answers and every failure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
+from ansible_collections.holdfast.kafka.plugins.modules import (
+    autoscaling_health_set,
+    eni_routing_info,
+    eni_routing_wait,
+    kafka_id_info,
+)
+from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
+
+from tests.unit.plugins.modules.in_process import run_module
+
+
+class Zookeeper:
+    """ZooKeeper as a dictionary, or as an error."""
+
+    tree: ClassVar[dict[str, bytes]] = {}
+    error: ClassVar[Exception | None] = None
+
+    def __init__(self, **_options: Any) -> None:
+        pass
+
+    def start(self, **_options: Any) -> None:
+        """Connect."""
+        if self.error:
+            raise self.error
+
+    def stop(self) -> None:
+        """Disconnect."""
+
+    def close(self) -> None:
+        """Free."""
+
+    def sync(self, path: str) -> str:
+        """Catch up."""
+        return path
+
+    def get_children(self, path: str) -> list[str]:
+        """Names below a path."""
+        names = {key[len(path) + 1 :].split("/")[0] for key in self.tree if key.startswith(f"{path}/")}
+        if not names:
+            raise NoNodeError
+        return sorted(names)
+
+    def get(self, path: str) -> tuple[bytes, None]:
+        """A node's data."""
+        if path not in self.tree:
+            raise NoNodeError
+        return self.tree[path], None
+
+
+@pytest.fixture
+def zookeeper(monkeypatch: pytest.MonkeyPatch) -> type[Zookeeper]:
+    """Put the dictionary in ZooKeeper's place."""
+    client = type("Client", (Zookeeper,), {"tree": {}, "error": None})
+    monkeypatch.setattr(kafka_id_info, "KazooClient", client)
+    return client
+
+
+ASK = {"zookeeper_hosts": ["192.0.2.11:2181"], "broker_id": 3}
+
+
+def test_a_first_start_knows_nobody(zookeeper: type[Zookeeper]) -> None:
+    assert zookeeper.tree == {}
+    result = run_module(kafka_id_info, ASK)
+    assert (result["known"], result["registered"], result["topics"]) == (False, False, [])
+
+
+def test_an_assignment_makes_an_id_known(zookeeper: type[Zookeeper]) -> None:
+    zookeeper.tree["/kafka/brokers/topics/orders"] = json.dumps({"partitions": {"0": [1, 3]}}).encode()
+    zookeeper.tree["/kafka/brokers/topics/other"] = json.dumps({"partitions": {"0": [1, 2]}}).encode()
+    result = run_module(kafka_id_info, ASK)
+    assert (result["known"], result["registered"], result["topics"]) == (True, False, ["orders"])
+
+
+def test_a_registration_makes_an_id_known(zookeeper: type[Zookeeper]) -> None:
+    zookeeper.tree["/kafka/brokers/ids/3"] = b"{}"
+    assert run_module(kafka_id_info, ASK)["known"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "arguments", "reason"),
+    [
+        ({"/kafka/brokers/ids/3": b"{}"}, {"volume_empty": True}, "refill_refused"),
+        ({"/kafka/cluster/id": b'{"version":"1","id":"xyz"}'}, {"volume_cluster_ids": ["abc"]}, "cluster_id_mismatch"),
+        ({}, {"volume_cluster_ids": ["abc"]}, "cluster_id_unknown"),
+        ({"/kafka/cluster/id": b"nothing"}, {"volume_cluster_ids": ["abc"]}, "zookeeper_failed"),
+        ({"/kafka/cluster/id": b'{"version":"1","id":"abc"}'}, {"volume_cluster_ids": ["abc"]}, None),
+        ({}, {"volume_cluster_ids": ["abc"], "unknown_cluster_allowed": True}, None),
+        ({}, {"volume_empty": True}, None),
+    ],
+)
+def test_what_the_volumes_say_is_compared_with_zookeeper(
+    zookeeper: type[Zookeeper], tree: dict[str, bytes], arguments: dict[str, Any], reason: str | None
+) -> None:
+    zookeeper.tree.update(tree)
+    result = run_module(kafka_id_info, {**ASK, **arguments})
+    assert (result["failed"], result.get("reason")) == (reason is not None, reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(KazooTimeoutError(), "zookeeper_unreachable"), (KazooException(), "zookeeper_failed")]
+)
+def test_zookeeper_that_does_not_answer(zookeeper: type[Zookeeper], error: Exception, reason: str) -> None:
+    zookeeper.error = error
+    assert run_module(kafka_id_info, ASK)["reason"] == reason
+
+
+def test_a_lost_zookeeper_holds_up_an_empty_volume_only(zookeeper: type[Zookeeper]) -> None:
+    zookeeper.error = KazooTimeoutError()
+    owned = run_module(kafka_id_info, {**ASK, "answer_required": False, "volume_cluster_ids": ["abc"]})
+    assert (owned["failed"], owned["answered"]) == (False, False)
+    empty = run_module(kafka_id_info, {**ASK, "answer_required": False, "volume_empty": True})
+    assert empty["reason"] == "zookeeper_unreachable"
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_id_info, "HAS_KAZOO", False)
+    assert run_module(kafka_id_info, ASK)["reason"] == "dependency"
+
+
+class Api:
+    """Auto Scaling as one answer or one error."""
+
+    answer: Any = None
+
+    def __init__(self, _module: Any, service: str) -> None:
+        assert service == "autoscaling"
+        self.requests: list[str] = []
+
+    def call(self, operation: str, **_parameters: Any) -> Any:
+        """Answer."""
+        self.requests.append(operation)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+HEALTH = {"instance_id": "i-1", "health": "Unhealthy", "region": "eu-central-1"}
+
+
+def tell(monkeypatch: pytest.MonkeyPatch, answer: Any, *, check: bool = False) -> dict[str, Any]:
+    """Run the module against one answer."""
+    monkeypatch.setattr(autoscaling_health_set, "Api", type("Api", (Api,), {"answer": answer}))
+    return run_module(autoscaling_health_set, HEALTH, check=check)
+
+
+def test_a_group_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = tell(monkeypatch, {})
+    assert (result["changed"], result["outcome"]) == (True, "told")
+
+
+def test_nobody_is_told_in_check_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tell(monkeypatch, AssertionError("called"), check=True)["changed"]
+
+
+def test_an_instance_without_a_group_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = AwsError("set_instance_health", "ValidationError", "Instance i-1 is not part of a group", Meaning.FATAL)
+    result = tell(monkeypatch, error)
+    assert (result["failed"], result["changed"], result["outcome"]) == (False, False, "not_in_group")
+
+
+@pytest.mark.parametrize(("word", "reason"), [(Meaning.AUTH, "auth"), (Meaning.FATAL, "api_error")])
+def test_auto_scaling_that_refuses(monkeypatch: pytest.MonkeyPatch, word: Meaning, reason: str) -> None:
+    assert tell(monkeypatch, AwsError("set_instance_health", "Refused", "no", word))["reason"] == reason
+
+
+ROUTING = {
+    "interface": "eth1",
+    "address": "10.0.1.21",
+    "subnet_cidr": "10.0.1.0/24",
+    "gateway": "10.0.1.1",
+    "table_id": 1001,
+    "priority": 1001,
+    "timeout_seconds": 0.1,
+}
+KERNEL = {
+    "addr": [{"ifname": "eth1", "flags": ["UP", "LOWER_UP"], "addr_info": [{"local": "10.0.1.21"}]}],
+    "rule": [{"priority": 1001, "src": "10.0.1.21", "table": "1001"}],
+    "route": [{"dst": "default", "gateway": "10.0.1.1", "dev": "eth1"}, {"dst": "10.0.1.0/24", "dev": "eth1"}],
+}
+
+
+def look(
+    monkeypatch: pytest.MonkeyPatch, kernel: dict[str, Any], *, check: bool = False, **more: Any
+) -> dict[str, Any]:
+    """Run the module against a kernel."""
+
+    def run(_module: Any, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+        answer = kernel[argv[3]]
+        return (2, "", "no") if answer is None else (0, json.dumps(answer), "")
+
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.run_command", run)
+    return run_module(eni_routing_wait, {**ROUTING, **more}, check=check)
+
+
+def test_a_routed_eni_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = look(monkeypatch, KERNEL)
+    assert (result["failed"], result["missing"]) == (False, [])
+
+
+def test_what_never_comes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = look(monkeypatch, {**KERNEL, "rule": []})
+    assert result["reason"] == "timeout"
+    assert "rule from 10.0.1.21" in result["msg"]
+
+
+def test_a_missing_interface_is_waited_for_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(monkeypatch, {**KERNEL, "addr": None})["missing"] == ["interface eth1"]
+
+
+def test_check_mode_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = look(monkeypatch, {**KERNEL, "rule": []}, check=True, timeout_seconds=60)
+    assert (result["failed"], len(result["missing"])) == (False, 1)
+
+
+def test_a_setting_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(monkeypatch, KERNEL, sysctl={"net.ipv4.conf.all.rp_filter": 77})["reason"] == "sysctl"
+
+
+def test_an_ip_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(monkeypatch, {**KERNEL, "rule": None})["reason"] == "ip_failed"
+
+
+def test_an_mtu_that_is_not_applied_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = {
+        **KERNEL,
+        "addr": [{"ifname": "eth1", "flags": ["UP", "LOWER_UP"], "addr_info": [{"local": "10.0.1.21"}], "mtu": 1500}],
+    }
+    result = look(monkeypatch, narrow, mtu=9001)
+    assert (result["reason"], result["missing"]) == ("timeout", ["MTU 9001 on eth1 (it is 1500)"])
+    assert not look(monkeypatch, narrow, mtu=1500)["failed"]
+
+
+def find(monkeypatch: pytest.MonkeyPatch, kernel: dict[str, Any]) -> dict[str, Any]:
+    """Run eni_routing_info against a kernel, on a host of systemd-networkd."""
+
+    def run(_module: Any, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+        if argv[0] == "systemctl":
+            return 3, "inactive\ninactive\nactive\n", ""
+        answer = kernel[argv[3]]
+        return (2, "", "no") if answer is None else (0, json.dumps(answer), "")
+
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.run_command", run)
+    monkeypatch.setattr(eni_routing_info, "NETWORK_DIRECTORIES", ())
+    keys = ("interface", "address", "table_id", "priority")
+    arguments = {key: ROUTING[key] for key in keys}
+    return run_module(eni_routing_info, {**arguments, "mac": "02:00:00:00:00:01", "own_file": "70-x.network"})
+
+
+HOST = {
+    "rule": [],
+    "route": [{"dst": "default", "gateway": "10.0.1.1", "dev": "eth0"}],
+    "link": [{"ifname": "eth0", "mtu": 9001}, {"ifname": "eth1", "mtu": 1500}],
+}
+
+
+def test_the_primary_interfaces_mtu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find(monkeypatch, HOST)["primary_mtu"] == 9001
+    assert find(monkeypatch, {**HOST, "route": []})["primary_mtu"] is None
+
+
+@pytest.mark.parametrize("what", ["rule", "route", "link"])
+def test_a_host_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    assert find(monkeypatch, {**HOST, what: None})["reason"] == "ip_failed"

@@ -1,0 +1,31 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run tasks of a role on this machine in check mode, as a node's play would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+PLAY = {"holdfast_cluster": "orders", "holdfast_role": "kafka", "holdfast_region": "eu-central-1"}
+
+
+def play(tasks: list[dict[str, Any]], **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run tasks on this machine in check mode."""
+    body = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
+    body["vars"] = {"ansible_python_interpreter": sys.executable, **PLAY, **variables}
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "/dev/stdin", "-i", "localhost,", "--check"],
+        check=False,
+        input=json.dumps([body]),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        timeout=120,
+    )

@@ -1,0 +1,277 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command that starts a node's boot: what it runs when git is away, whom it tells, and whom it never tells."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import botocore.exceptions
+import jinja2
+import pytest
+
+ROLE = Path(__file__).parents[3] / "roles" / "node_agent"
+URL = "https://me:hunter2@git.example.com/holdfast.git"
+NODE = (
+    f"{{holdfast_git_url: '{URL}', holdfast_git_version: main, holdfast_environment: lab, holdfast_role: kafka, "
+    "holdfast_stack_name: nodes, holdfast_stack_resource: KafkaA}"
+)
+
+
+class World:
+    """A host around the command: files, git, systemd and AWS, with a record of what was run and told."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = (ROLE / "templates" / "holdfast-boot.j2").read_text()
+        made = jinja2.Environment(autoescape=False).from_string(  # noqa: S701
+            text.replace("| comment", "")
+        )
+        source = made.render(
+            node_agent_home="/opt/holdfast",
+            node_agent_state_directory=str(root),
+            node_agent_source_timeout_seconds=300,
+            ansible_managed="# managed",
+        )
+        self.boot = ModuleType("holdfast_boot")
+        exec(compile(source, "holdfast-boot", "exec"), self.boot.__dict__)  # noqa: S102
+        self.root = root
+        self.node, self.settings = root / "node.yml", root / "boot.env"
+        self.node.write_text(NODE)
+        self.settings.write_text("AWS_ENDPOINT_URL=http://192.0.2.2:4566\nAWS_REGION='eu-central-1'\n# no=pair\n")
+        self.runs: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
+        self.told: list[tuple[str, str]] = []
+        self.git_code = 0
+        self.git_hangs = False
+        self.refuse: dict[str, int] = {}
+        self.units: dict[str, list[str]] = {}
+        self.state = "running"
+        self.slept = 0.0
+        boot: Any = self.boot
+        for name, value in {"NODE": str(self.node), "SETTINGS": str(self.settings)}.items():
+            setattr(boot, name, value)
+        self.really_shown = boot.shown
+        boot.shown = self.shown
+        boot.metadata = lambda path: {"meta-data/instance-id": "i-1"}.get(path, "eu-central-1")
+        boot.time = self
+        monkeypatch.setattr(boot.subprocess, "run", self.run)
+        monkeypatch.setattr(boot.boto3.session, "Session", lambda **_: self)
+        for name in ("INVOCATION_ID", "SERVICE_RESULT", "EXIT_STATUS", "AWS_ENDPOINT_URL", "AWS_REGION"):
+            # Set first, so that what the command itself sets is taken back too.
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        self.setenv = monkeypatch.setenv
+
+    def monotonic(self) -> float:
+        """The clock, which only sleeping moves."""
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self.slept += seconds
+
+    def shown(self, command: list[str], env: dict[str, str], _directory: str) -> int:
+        """Take the place of the play."""
+        self.runs.append(command)
+        self.environments.append(env)
+        return 0
+
+    def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """Take the place of git and systemctl."""
+        assert options.get("timeout"), "nothing may hang for ever"
+        if command[0] == "systemctl":
+            if command[1] == "is-system-running":
+                return subprocess.CompletedProcess(command, 0, self.state, "")
+            answers = self.units.get(command[-1], ["ActiveState=inactive\nMainPID=0"])
+            return subprocess.CompletedProcess(command, 0, answers.pop(0) if len(answers) > 1 else answers[0], "")
+        if "ls-remote" in command:
+            assert options["env"]["GIT_TERMINAL_PROMPT"] == "0"
+            self.asked = command[-1]
+            if self.git_hangs:
+                raise subprocess.TimeoutExpired(command, 1)
+            return subprocess.CompletedProcess(command, self.git_code, "", f"cannot reach {URL}")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def checkout(self) -> None:
+        """Leave a checkout, as an earlier boot does."""
+        path = self.root / "checkout" / "playbooks" / "node_boot.yml"
+        path.parent.mkdir(parents=True)
+        path.write_text("[]")
+
+    def client(self, service: str, **_options: Any) -> Any:
+        """AWS, which refuses as often as it is told."""
+        world = self
+
+        class Client:
+            def __getattr__(self, operation: str) -> Any:
+                def call(**arguments: Any) -> None:
+                    if world.refuse.get(service, 0) > 0:
+                        world.refuse[service] -= 1
+                        raise botocore.exceptions.ConnectTimeoutError(endpoint_url="http://192.0.2.2")
+                    world.told.append((operation, arguments.get("HealthStatus") or arguments["Status"]))
+
+                return call
+
+        return Client()
+
+    def end(self, result: str = "exit-code", status: str = "1") -> None:
+        """Systemd runs ExecStopPost."""
+        self.setenv("SERVICE_RESULT", result)
+        self.setenv("EXIT_STATUS", status)
+        assert self.boot.main(["--ended"]) == 0
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+TOLD = [("set_instance_health", "Unhealthy"), ("signal_resource", "FAILURE")]
+RUNS = "ActiveState=active\nMainPID=7"
+
+
+def test_a_boot_pulls_the_wanted_version(world: World) -> None:
+    world.setenv("INVOCATION_ID", "abc")
+    assert world.boot.main(["--unit"]) == 0
+    assert world.asked == "main"
+    assert world.runs[0][0].endswith("ansible-pull")
+    assert "--force" not in world.runs[0]
+    assert world.environments[0]["INVOCATION_ID"] == "abc"
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs", "no_ref"])
+def test_a_reboot_without_git_runs_the_last_checkout(
+    world: World, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.checkout()
+    world.git_code, world.git_hangs = {"away": (128, False), "hangs": (0, True), "no_ref": (2, False)}[fault]
+    assert world.boot.main([]) == 0
+    assert world.runs[0][0].endswith("ansible-playbook")
+    assert world.slept <= 62
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_a_fetch_that_fails_half_way_does_not_cost_a_checkout(world: World) -> None:
+    world.checkout()
+    assert world.boot.main([]) == 0
+    assert "--force" in world.runs[0]
+
+
+def test_a_broken_checkout_is_fetched_anew(world: World) -> None:
+    (world.root / "checkout" / ".git").mkdir(parents=True)
+    assert world.boot.main([]) == 0
+    assert not (world.root / "checkout").exists()
+    assert "--force" not in world.runs[0]
+
+
+def test_without_git_and_checkout_it_fails_in_bounded_time(world: World) -> None:
+    world.git_code = 128
+    assert world.boot.main([]) == 1
+    assert (world.runs, world.slept) == ([], 300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "invocation"), [([], ""), ([], "abc"), (["--unit"], ""), (["--unit", "--check"], "abc")]
+)
+def test_a_check_and_a_run_by_hand_tell_nobody(world: World, arguments: list[str], invocation: str) -> None:
+    if invocation:
+        world.setenv("INVOCATION_ID", invocation)
+    world.boot.main(arguments)
+    assert "INVOCATION_ID" not in world.environments[0]
+    world.node.write_text("broken: [")
+    assert world.boot.main(arguments) == 1
+    assert world.told == []
+
+
+@pytest.mark.parametrize("content", [None, "broken: [", "- a list", "holdfast_role: kafka", NODE])
+@pytest.mark.parametrize("result", ["exit-code", "timeout", "oom-kill"])
+def test_a_boot_that_could_not_speak_is_given_up(world: World, content: str | None, result: str) -> None:
+    world.node.unlink() if content is None else world.node.write_text(content)
+    world.end(result)
+    assert world.told == (TOLD if content == NODE else TOLD[:1])
+    assert os.environ["AWS_ENDPOINT_URL"] == "http://192.0.2.2:4566"
+
+
+@pytest.mark.parametrize("unit", ["kafka.service", "zookeeper.service"])
+def test_a_node_whose_service_runs_is_never_given_up(world: World, unit: str) -> None:
+    world.units[unit] = [RUNS]
+    world.end()
+    assert world.told == []
+
+
+def test_a_service_between_two_crashes_does_not_run(world: World) -> None:
+    world.units["kafka.service"] = [RUNS, "ActiveState=active\nMainPID=8"]
+    world.end()
+    assert world.told == TOLD
+
+
+@pytest.mark.parametrize("phase", ["signalled", "gave_up", "kept"])
+def test_a_playbook_that_has_spoken_has_the_last_word(world: World, phase: str) -> None:
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (world.root / "boot.json").write_text(json.dumps({"boot_id": boot_id, "phases": {phase: "now"}}))
+    world.end()
+    assert world.told == []
+
+
+def test_success_and_a_stop_are_no_failures(world: World) -> None:
+    world.end("success", "0")
+    world.end("signal", "TERM")
+    world.state = "stopping"
+    world.end("exit-code")
+    assert world.told == []
+
+
+def test_the_two_calls_are_tried_again_and_do_not_depend_on_one_another(world: World) -> None:
+    world.refuse = {"autoscaling": 2, "cloudformation": 1}
+    world.end()
+    assert world.told == TOLD
+    world.told.clear()
+    world.refuse = {"autoscaling": 99}
+    world.end()
+    assert world.told == TOLD[1:]
+    assert world.slept < 300
+
+
+def test_an_image_that_is_only_tried_out_is_no_failure(world: World) -> None:
+    world.setenv("INVOCATION_ID", "abc")
+    world.node.unlink()
+    assert world.boot.main(["--unit"]) == 1, "it has user-data, which did not write node.yml"
+
+    def nothing(_path: str) -> str:
+        raise urllib.error.HTTPError("", 404, "", None, io.BytesIO())  # type: ignore[arg-type]
+
+    world.boot.__dict__["metadata"] = nothing
+    assert world.boot.main(["--unit"]) == 0
+
+
+def test_a_run_by_hand_has_the_settings_of_a_boot_and_closes_the_files(world: World) -> None:
+    world.settings.chmod(0o644)
+    world.boot.main(["--check"])
+    env = world.environments[0]
+    assert (env["AWS_ENDPOINT_URL"], env["AWS_REGION"]) == ("http://192.0.2.2:4566", "eu-central-1")
+    assert [path.stat().st_mode & 0o777 for path in (world.node, world.settings)] == [0o600, 0o600]
+
+
+def test_the_output_of_the_play_has_no_passwords(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", f"print('ansible-pull --url {URL} --full'); raise SystemExit(3)"]
+    assert world.really_shown(command, dict(os.environ), str(world.root)) == 3
+    world.boot.say(f"fetching {URL}")
+    assert capsys.readouterr().out.splitlines() == [
+        "ansible-pull --url https://***@git.example.com/holdfast.git --full",
+        "holdfast-boot: fetching https://***@git.example.com/holdfast.git",
+    ]
+
+
+def test_the_unit_ends_by_saying_so() -> None:
+    unit = (ROLE / "templates" / "holdfast-boot.service.j2").read_text().splitlines()
+    assert "ExecStart=/usr/local/bin/holdfast-boot --unit" in unit
+    assert "ExecStopPost=/usr/local/bin/holdfast-boot --ended" in unit
+    assert not [line for line in unit if line.startswith("ConditionPathExists")]
