@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab import client, images_command, render, teardown
+from lab import client, fault_command, images_command, render, teardown
 from lab import up as up_module
 from lab.config import LOGIN_USER, PRESETS, ConfigError, LabConfig, load
 from lab.images.build import ImageBuildError
@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     sub = add("image", images_command.run, "List, build, keep, use or remove images.", True)
     sub.add_argument("action", nargs="?", choices=images_command.ACTIONS, default="ls")
     sub.add_argument("arguments", nargs="*", metavar="ARG", help="keep AMI KEY | use KEY | rm KEY")
+    sub = add("fault", fault_command.run, "List, set and clear faults of EC2, of its metadata and of instances.", True)
+    sub.add_argument("action", nargs="?", choices=fault_command.ACTIONS, default="list")
+    sub.add_argument("arguments", nargs="*", metavar="ARG", help="set KIND [key=value ...] | clear [KIND or id]")
     add("sync", sync, "Commit the work tree as it is now for the instances to pull.", True)
     sub = add("delays", delays, "Show or set how long EC2's transitions take.", True)
     sub.add_argument("--preset", choices=PRESETS)

@@ -149,3 +149,37 @@ def find_instance(wanted: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
         ids = ", ".join(sorted(item["instance_id"] for item in matches))
         raise AmbiguousError(f"{wanted!r} means more than one instance: {ids}")
     return matches[0]
+
+
+def _value_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def faults_set(found: Sequence[Mapping[str, Any]], nothing: str) -> str:
+    """Return faults that are set (or were) for people."""
+    if not found:
+        return f"Faults: {nothing}\n"
+    rows = [
+        (
+            item["id"],
+            item["kind"],
+            " ".join(f"{key}={_value_text(value)}" for key, value in item["parameters"].items()),
+            item["struck"],
+            "until cleared" if item["remaining"] is None else item["remaining"],
+        )
+        for item in found
+    ]
+    return table("Faults", ("ID", "KIND", "PARAMETERS", "STRUCK", "REMAINING"), rows)
+
+
+def faults(found: Mapping[str, Any]) -> str:
+    """Return `lab fault list` for people."""
+    lines = ["Kinds"]
+    for kind in found["kinds"]:
+        lines.append(f"  {kind['kind']}: {kind['description']}")
+        for item in kind["parameters"]:
+            default = "" if item["default"] is None else f" [{_value_text(item['default'])}]"
+            choices = f" ({'|'.join(item['choices'])})" if item["choices"] else ""
+            required = " (required)" if item["required"] else ""
+            lines.append(f"      {item['name']}={item['type']}{required}{choices}{default}  {item['description']}")
+    return "\n".join(lines) + "\n\n" + faults_set(found["set"], "none is set")

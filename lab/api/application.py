@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
-from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from lab.api.context import LabContext, LabRequest, RouteError
+from lab.api.faults_wire import WireFaults, cut, error_body
 
 log = logging.getLogger(__name__)
 
@@ -50,18 +50,6 @@ def describe_call(environ: Environ, body: bytes) -> tuple[str, str, dict[str, st
     return service, action, kept
 
 
-def error_body(service: str, code: str, message: str, is_json: bool) -> tuple[str, bytes]:
-    """Return (content type, body) of an AWS error in the service's protocol; pure."""
-    if is_json:
-        return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}).encode()
-    inner = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
-    if service == "ec2":
-        text = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>lab</RequestID></Response>"
-    else:
-        text = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error><RequestId>lab</RequestId></ErrorResponse>"
-    return "text/xml", text.encode()
-
-
 class LabApplication:
     """Serves AWS calls by moto under the context's lock, and the lab's own routes as JSON."""
 
@@ -89,8 +77,15 @@ class LabApplication:
         def capture(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
             answer["status"], answer["headers"] = status, headers
 
+        is_json = bool(environ.get("HTTP_X_AMZ_TARGET"))
+        faults = WireFaults(
+            self.context, service, action, environ.get("REMOTE_ADDR", ""), frozenset(parameters.values())
+        )
         try:
-            if action in LOCK_FREE_ACTIONS:
+            if refusal := faults.refusal():
+                kind, content = error_body(service, refusal.code, refusal.message, is_json, refusal.status)
+                capture(refusal.status_line, [("Content-Type", kind), ("Content-Length", str(len(content)))])
+            elif action in LOCK_FREE_ACTIONS:
                 content = b"".join(self._aws(environ, capture))
             else:
                 with self.context.lock:
@@ -101,10 +96,12 @@ class LabApplication:
                 log.exception("%s %s failed", service, action)
             code = "UnsupportedOperation" if missing else "InternalError"
             message = f"the lab does not do this: {error}" if missing else f"{type(error).__name__}: {error}"
-            kind, content = error_body(service, code, message, bool(environ.get("HTTP_X_AMZ_TARGET")))
+            kind, content = error_body(service, code, message, is_json, 400 if missing else 500)
             answer["status"] = "400 Bad Request" if missing else "500 Internal Server Error"
             answer["headers"] = [("Content-Type", kind), ("Content-Length", str(len(content)))]
         self._journal(environ, service, action, parameters, answer["status"], content, started)
+        if faults.reply_is_lost():
+            cut(environ)
         start_response(answer["status"], answer["headers"])
         return [content]
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from lab.api.clock import Delays
 from lab.api.events import EventJournal
+from lab.api.faults_board import FaultBoard
 from lab.api.workers import Workers
 from lab.machine.protocol import Machine
 
@@ -68,10 +69,12 @@ class LabContext:
     metadata_parts: list[Callable[[Any], dict[str, Any]]] = field(default_factory=list)
     client_tokens: dict[str, tuple[str, Any]] = field(default_factory=dict)
     request: threading.local = field(default_factory=threading.local)
+    sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._listeners: dict[str, list[Listener]] = defaultdict(list)
         self.workers = Workers(self._work_failed)
+        self.faults = FaultBoard(self.events)
 
     @property
     def ec2(self) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 
 from lab.api.context import LabContext
 from lab.api.imds_tree import VERSIONS, find, identity_document, listing, metadata, role_of, user_data
+from lab.api.sources import instance_at
 
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
@@ -38,7 +39,6 @@ class Metadata:
 
     def __init__(self, context: LabContext) -> None:
         self._context = context
-        self._sources: dict[str, str] = {}
         self._tokens: dict[str, tuple[str, float]] = {}
         self._credentials: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -46,14 +46,14 @@ class Metadata:
         """Let requests from ``address`` be the instance's (None: nobody's any more); for tests on loopback."""
         with self._context.lock:
             if instance_id is None:
-                self._sources.pop(address, None)
+                self._context.sources.pop(address, None)
             else:
-                self._sources[address] = instance_id
+                self._context.sources[address] = instance_id
 
     def answer(self, method: str, path: str, source: str, headers: dict[str, str]) -> Answer:
         """Answer one request; header names in lower case."""
         with self._context.lock:
-            instance = self._instance_at(source)
+            instance = instance_at(self._context, source)
             if instance is None:
                 return 404, b"", {}
             if instance.metadata_options.http_endpoint == "disabled":
@@ -66,16 +66,6 @@ class Metadata:
             if method not in ("GET", "HEAD"):
                 return 405, b"", {"Allow": "GET, HEAD"}
             return self._get(instance, path)
-
-    def _instance_at(self, source: str) -> Any:
-        backend = self._context.ec2
-        if source in self._sources:
-            wanted = self._sources[source]
-            return next((i for i in backend.all_instances() if i.id == wanted and i.state != "terminated"), None)
-        for eni in backend.enis.values():
-            if eni.instance is not None and any(i["PrivateIpAddress"] == source for i in eni.private_ip_addresses):
-                return eni.instance
-        return None
 
     def _token(self, method: str, instance_id: str, headers: dict[str, str]) -> Answer:
         if method != "PUT":

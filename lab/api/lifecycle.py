@@ -14,6 +14,7 @@ from typing import Any
 from moto.ec2.models.instances import StateReason
 
 from lab.api.context import LabContext
+from lab.api.faults_delay import held_up
 from lab.machine.protocol import InstanceSpec, Nic, VolumeAttachment
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -148,8 +149,7 @@ def begin_reboot(context: LabContext, instance: Any) -> None:
 def begin_terminate(context: LabContext, instance: Any) -> None:
     """From ``shutting-down`` to ``terminated``: interfaces and volumes come free at the end, not before."""
 
-    def terminate() -> None:
-        context.workers.pause(context.delays.shutting_down_seconds)
+    def die() -> None:
         for attempt in (1, 2, 3):
             if not ask_machine(context, instance.id, "instance_terminate", instance.id):
                 break
@@ -159,7 +159,14 @@ def begin_terminate(context: LabContext, instance: Any) -> None:
         with context.lock:
             finish_terminate(context, instance)
 
-    context.submit(instance.id, f"terminate {instance.id}", terminate)
+    what = f"terminate {instance.id}"
+
+    def terminate() -> None:
+        context.workers.pause(context.delays.shutting_down_seconds)
+        if not held_up(context, "shutting_down_long", instance, (), what, die):
+            die()
+
+    context.submit(instance.id, what, terminate)
 
 
 def finish_terminate(context: LabContext, instance: Any, reason: tuple[str, str] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from lab.api import status, strict
+from lab.api import faults_routes, status, strict
 from lab.api.application import LabApplication
 from lab.api.clock import Delays, preset
 from lab.api.context import LabContext, activate, deactivate
@@ -143,6 +143,7 @@ def create_lab_api(
         with context.lock:
             seed = plant(context, seed_plan or SeedPlan())
             status.register(context)
+            faults_routes.register(context)
             for name in PARTS:
                 if importlib.util.find_spec(name) is not None:
                     importlib.import_module(name).install(context)

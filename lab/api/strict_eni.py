@@ -16,6 +16,7 @@ from moto.ec2.utils import random_mac_address
 from lab.api import addresses
 from lab.api.context import LabContext
 from lab.api.errors import interface_in_use, invalid_value, refuse, wrong_instance_state
+from lab.api.faults_delay import held_up
 from lab.api.lifecycle import ask_machine, nic_of
 from lab.api.patching import PatchSet
 
@@ -90,8 +91,14 @@ def begin_attach(context: LabContext, eni: Any) -> None:
     def current() -> bool:
         return eni.attachment_id == attachment_id and eni.attachment_status == "attaching"
 
+    what = f"attach {eni.id} to {instance.id}"
+
     def attach() -> None:
         context.workers.pause(context.delays.eni_attaching_seconds)
+        if not held_up(context, "attaching_stuck", instance, (eni.id,), what, plug):
+            plug()
+
+    def plug() -> None:
         with context.lock:
             if not current() or instance.state not in ("running", "stopping", "stopped"):
                 return
@@ -103,15 +110,21 @@ def begin_attach(context: LabContext, eni: Any) -> None:
                 mark_attached(context, eni)
                 eni.lab_plugged = online
 
-    context.submit(instance.id, f"attach {eni.id} to {instance.id}", attach)
+    context.submit(instance.id, what, attach)
 
 
 def begin_detach(context: LabContext, eni: Any) -> None:
     """Take the interface out on the instance's queue, then show it as available."""
     instance, attachment_id = eni.instance, eni.attachment_id
 
+    what = f"detach {eni.id} from {instance.id}"
+
     def detach() -> None:
         context.workers.pause(context.delays.eni_detaching_seconds)
+        if not held_up(context, "detach_long", instance, (eni.id,), what, unplug):
+            unplug()
+
+    def unplug() -> None:
         with context.lock:
             if eni.attachment_id != attachment_id:
                 return
@@ -124,7 +137,7 @@ def begin_detach(context: LabContext, eni: Any) -> None:
                 eni.attachment_status, eni.lab_plugged = None, False
                 context.emit("eni_detached", eni_id=eni.id, instance_id=instance.id)
 
-    context.submit(instance.id, f"detach {eni.id} from {instance.id}", detach)
+    context.submit(instance.id, what, detach)
 
 
 @PATCHES.function(Attachment, "__init__")

@@ -15,6 +15,7 @@ from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 
 from lab.api.context import LabContext
 from lab.api.errors import invalid_value, refuse, wrong_instance_state
+from lab.api.faults_delay import held_up
 from lab.api.lifecycle import GIB, ask_machine, forget_volume
 from lab.api.patching import PatchSet
 from lab.machine.protocol import VolumeAttachment as HostVolume
@@ -102,8 +103,14 @@ def _begin_attach(context: LabContext, volume: Any) -> None:
     def current() -> bool:
         return volume.attachment is attachment and attachment.status == "attaching"
 
+    what = f"attach {volume.id} to {instance.id}"
+
     def attach() -> None:
         context.workers.pause(context.delays.volume_attaching_seconds)
+        if not held_up(context, "attaching_stuck", instance, (volume.id,), what, plug):
+            plug()
+
+    def plug() -> None:
         with context.lock:
             if not current() or instance.state not in ("running", "stopping", "stopped"):
                 return
@@ -116,15 +123,21 @@ def _begin_attach(context: LabContext, volume: Any) -> None:
             if current():
                 mark_volume_attached(context, volume)
 
-    context.submit(instance.id, f"attach {volume.id} to {instance.id}", attach)
+    context.submit(instance.id, what, attach)
 
 
 def _begin_detach(context: LabContext, volume: Any, wait_seconds: float) -> None:
     attachment = volume.attachment
     instance = attachment.instance
 
+    what = f"detach {volume.id} from {instance.id}"
+
     def detach() -> None:
         context.workers.pause(wait_seconds)
+        if not held_up(context, "detach_long", instance, (volume.id,), what, unplug):
+            unplug()
+
+    def unplug() -> None:
         with context.lock:
             if volume.attachment is not attachment:
                 return
@@ -145,7 +158,7 @@ def _begin_detach(context: LabContext, volume: Any, wait_seconds: float) -> None
                 volume.attachment = None
                 context.emit("volume_detached", volume_id=volume.id, instance_id=instance.id)
 
-    context.submit(instance.id, f"detach {volume.id} from {instance.id}", detach)
+    context.submit(instance.id, what, detach)
 
 
 def _retry_detach(context: LabContext, volume: Any, attachment: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.ec2_harness import Probe, stock_probe, strict_probe
+from tests.contract.fault_client import FaultClient
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,11 @@ def stock() -> Iterator[Probe]:
     """Stock moto, for the proof that a row needs its patch."""
     with stock_probe() as probe:
         yield probe
+
+
+@pytest.fixture
+def faults(strict: Probe) -> Iterator[FaultClient]:
+    """The strict EC2's faults; none is left behind."""
+    client = FaultClient(strict.endpoint)
+    yield client
+    client.clear()

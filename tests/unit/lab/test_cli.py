@@ -45,7 +45,8 @@ def test_what_it_does_not_know_is_status_2(argv, capsys):
 
 
 @pytest.mark.parametrize(
-    "argv", [["status"], ["env"], ["exec", "true"], ["ssh", "x"], ["logs"], ["logs", "x"], ["sync"], ["delays"]]
+    "argv",
+    [["status"], ["env"], ["exec", "true"], ["ssh", "x"], ["logs"], ["logs", "x"], ["sync"], ["delays"], ["fault"]],
 )
 def test_without_a_lab_each_command_says_so(nowhere, argv, capsys):
     assert cli.main(argv) == 1

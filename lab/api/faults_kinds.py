@@ -1,0 +1,94 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every kind of fault that the lab knows."""
+
+from __future__ import annotations
+
+from lab.api.faults_catalogue import Kind, Parameter
+
+TIMES = Parameter("times", "count", "how often it strikes (default: until it is cleared)")
+SKIP = Parameter("skip", "natural", "let that many matching events pass first", 0)
+WHOSE = (
+    Parameter("instance", "instance", "only this instance (Name, id or address)"),
+    Parameter("group", "group", "only instances of this Auto Scaling group"),
+    Parameter("new", "flag", "only instances launched after the fault was set", default=False),
+)
+RESOURCE = Parameter("resource", "resource", "only this interface, volume or instance (its id)")
+ACTIONS = Parameter("actions", "actions", "calls by name, comma-separated, with * (default: every call)", ("*",))
+HOW_OFTEN = (
+    Parameter("every", "count", "strike every n-th matching call", 1),
+    Parameter("rate", "rate", "strike a matching call with this probability", 1.0),
+    Parameter("seed", "natural", "the random generator's seed for rate", 0),
+)
+CALLS = (ACTIONS, *WHOSE, RESOURCE, SKIP, *HOW_OFTEN, TIMES)
+
+
+def _seconds(summary: str, default: float | None = None) -> Parameter:
+    return Parameter("seconds", "seconds", summary, default, required=default is None)
+
+
+API = (
+    Kind(
+        "api_throttle",
+        "Calls are refused because there are too many.",
+        (
+            *CALLS,
+            Parameter(
+                "code",
+                "word",
+                "the error's code (default: the service's own)",
+                choices=("RequestLimitExceeded", "Throttling", "ThrottlingException"),
+            ),
+        ),
+    ),
+    Kind(
+        "api_error",
+        "Calls are refused with an error.",
+        (
+            *CALLS,
+            Parameter("code", "word", "the error's code", "InternalError"),
+            Parameter("status", "status", "the HTTP status (default: the one that goes with the code)"),
+            Parameter("message", "text", "the error's message (default: AWS' own where it is known)"),
+        ),
+    ),
+    Kind(
+        "api_slow",
+        "Calls take longer.",
+        (
+            *CALLS,
+            _seconds("how much longer"),
+            Parameter(
+                "before",
+                "word",
+                "wait before the call is carried out, or before its reply",
+                "call",
+                choices=("call", "reply"),
+            ),
+        ),
+    ),
+    Kind(
+        "api_reply_lost",
+        "Calls are carried out, and the connection is cut before the reply.",
+        CALLS,
+    ),
+)
+
+LIFECYCLE = (
+    Kind(
+        "shutting_down_long",
+        "Instances that are terminated stay shutting-down, and run, for longer.",
+        (_seconds("how much longer"), *WHOSE, SKIP, TIMES),
+    ),
+    Kind(
+        "detach_long",
+        "Interfaces and volumes stay detaching for longer.",
+        (_seconds("how much longer"), *WHOSE, RESOURCE, SKIP, TIMES),
+    ),
+    Kind(
+        "attaching_stuck",
+        "Attachments stay attaching until the fault is cleared; nothing appears in the instance.",
+        (*WHOSE, RESOURCE, SKIP, TIMES),
+    ),
+)
+
+KINDS = {kind.name: kind for kind in (*API, *LIFECYCLE)}
