@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -38,6 +39,7 @@ class World:
             node_agent_home="/opt/holdfast",
             node_agent_state_directory=str(root),
             node_agent_source_timeout_seconds=300,
+            node_agent_boot_timeout_seconds=600,
             ansible_managed="# managed",
         )
         self.boot = ModuleType("holdfast_boot")
@@ -238,6 +240,30 @@ def test_the_two_calls_are_tried_again_and_do_not_depend_on_one_another(world: W
     world.end()
     assert world.told == TOLD[1:]
     assert world.slept < 300
+
+
+def test_a_second_run_waits_for_the_first(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    first = (world.root / "boot.lock").open("a", encoding="ascii")
+    fcntl.flock(first, fcntl.LOCK_EX)
+
+    def the_first_ends(seconds: float) -> None:
+        assert world.runs == [], "not while the first run is at it"
+        world.slept += seconds
+        if world.slept >= 3:
+            first.close()
+
+    world.__dict__["sleep"] = the_first_ends
+    assert world.boot.main([]) == 0
+    assert len(world.runs) == 1
+    assert capsys.readouterr().out.count("waiting for its end") == 1
+
+
+def test_a_first_run_that_never_ends_is_not_waited_for_for_ever(world: World) -> None:
+    with (world.root / "boot.lock").open("a", encoding="ascii") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        assert world.boot.main([]) == 1
+    assert (world.runs, world.slept) == ([], 600)
+    assert world.boot.main([]) == 0
 
 
 def test_an_image_that_is_only_tried_out_is_no_failure(world: World) -> None:
