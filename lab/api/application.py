@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, parse_qsl
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from lab.api.context import LabContext, LabRequest, RouteError
+from lab.api.faults_stale import answering_from
 from lab.api.faults_wire import WireFaults, cut, error_body
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class LabApplication:
             elif action in LOCK_FREE_ACTIONS:
                 content = b"".join(self._aws(environ, capture))
             else:
-                with self.context.lock:
+                stale = faults.stale()
+                with self.context.lock, answering_from(self.context, stale):
                     content = b"".join(self._aws(environ, capture))
         except Exception as error:  # the boundary to the client: answered as AWS would, kept in the journal
             missing = isinstance(error, NotImplementedError)

@@ -20,6 +20,7 @@ from typing import Any
 from lab.api.clock import Delays
 from lab.api.events import EventJournal
 from lab.api.faults_board import FaultBoard
+from lab.api.faults_hooks import Hook
 from lab.api.workers import Workers
 from lab.machine.protocol import Machine
 
@@ -70,6 +71,7 @@ class LabContext:
     client_tokens: dict[str, tuple[str, Any]] = field(default_factory=dict)
     request: threading.local = field(default_factory=threading.local)
     sources: dict[str, str] = field(default_factory=dict)
+    fault_hooks: dict[str, Hook] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._listeners: dict[str, list[Listener]] = defaultdict(list)

@@ -52,17 +52,20 @@ class FaultBoard:
         self._faults: dict[str, Fault] = {}
         self._numbers = itertools.count(1)
 
-    def set(
+    def make(
         self, kind: str, parameters: dict[str, Any], given: tuple[str, ...], launched_before: frozenset[str]
     ) -> Fault:
-        """Set a fault whose parameters were read already; ``given`` are those that are not defaults."""
+        """A fault whose parameters were read already, not set yet; ``given`` are those that are not defaults."""
         with self._lock:
             number = f"f{next(self._numbers)}"
-            fault = Fault(number, kind, parameters, given, launched_before, Rhythm(parameters))
+        return Fault(number, kind, parameters, given, launched_before, Rhythm(parameters))
+
+    def set(self, fault: Fault) -> Fault:
+        """Let the fault strike from now on."""
+        with self._lock:
             self._faults[fault.fault_id] = fault
-        self._events.record(
-            "fault_set", fault=fault.fault_id, fault_kind=kind, parameters=fault.describe()["parameters"]
-        )
+        shown = fault.describe()["parameters"]
+        self._events.record("fault_set", fault=fault.fault_id, fault_kind=fault.kind, parameters=shown)
         return fault
 
     def clear(self, fault: Fault) -> None:
@@ -78,16 +81,16 @@ class FaultBoard:
             return [fault for fault in self._faults.values() if kind in (None, fault.kind)]
 
     def strike(
-        self, kind: str, occasion: Occasion, where: Mapping[str, Any] | None = None, **more: Any
+        self, kind: str, occasion: Occasion, where: Callable[[Mapping[str, Any]], bool] | None = None, **more: Any
     ) -> Fault | None:
         """Return the oldest fault of this kind that strikes now (the journal then knows), or None.
 
-        ``where`` are further parameters that the fault must have; ``more`` goes into the journal.
+        ``where`` judges the fault's parameters further; ``more`` goes into the journal.
         """
         for fault in self.all(kind):
-            if any(fault.parameters.get(key) != value for key, value in (where or {}).items()):
-                continue
             if not concerns(fault.parameters, fault.launched_before, occasion):
+                continue
+            if where is not None and not where(fault.parameters):
                 continue
             with self._lock:
                 strikes = fault.rhythm.strikes()

@@ -8,9 +8,10 @@ from lab.api.faults_catalogue import Kind, Parameter
 
 TIMES = Parameter("times", "count", "how often it strikes (default: until it is cleared)")
 SKIP = Parameter("skip", "natural", "let that many matching events pass first", 0)
+GROUP = Parameter("group", "group", "only instances of this Auto Scaling group")
 WHOSE = (
     Parameter("instance", "instance", "only this instance (Name, id or address)"),
-    Parameter("group", "group", "only instances of this Auto Scaling group"),
+    GROUP,
     Parameter("new", "flag", "only instances launched after the fault was set", default=False),
 )
 RESOURCE = Parameter("resource", "resource", "only this interface, volume or instance (its id)")
@@ -67,6 +68,15 @@ API = (
         ),
     ),
     Kind(
+        "api_stale",
+        "EC2's Describe calls answer with what was so many seconds ago (at first: when the fault was set).",
+        (
+            Parameter("actions", "describe_actions", "calls by name, comma-separated, with *", ("Describe*",)),
+            _seconds("how old the answer is"),
+            *CALLS[1:],
+        ),
+    ),
+    Kind(
         "api_reply_lost",
         "Calls are carried out, and the connection is cut before the reply.",
         CALLS,
@@ -89,6 +99,39 @@ LIFECYCLE = (
         "Attachments stay attaching until the fault is cleared; nothing appears in the instance.",
         (*WHOSE, RESOURCE, SKIP, TIMES),
     ),
+    Kind(
+        "eni_late",
+        "Interfaces that EC2 calls attached appear in the instance later.",
+        (_seconds("how much later"), *WHOSE, RESOURCE, SKIP, TIMES),
+    ),
+    Kind(
+        "volume_late",
+        "Volumes that EC2 calls attached appear in the instance later.",
+        (_seconds("how much later"), *WHOSE, RESOURCE, SKIP, TIMES),
+    ),
+    Kind(
+        "instance_not_found_for",
+        "Instances launched from now on are not described at first.",
+        (_seconds("for how long after the launch"), GROUP, SKIP, TIMES),
+    ),
 )
 
-KINDS = {kind.name: kind for kind in (*API, *LIFECYCLE)}
+IMDS = (
+    Kind(
+        "imds_late",
+        "After an instance's boot (or reboot) its metadata service does not answer at first.",
+        (_seconds("for how long after the boot"), *WHOSE),
+    ),
+    Kind(
+        "imds_refuse_tokens",
+        "The metadata service gives no tokens.",
+        (Parameter("status", "status", "the answer's HTTP status", 503), *WHOSE, SKIP, TIMES),
+    ),
+    Kind(
+        "imds_slow",
+        "The metadata service takes its time.",
+        (_seconds("how much longer"), Parameter("path", "text", "only these paths, with *", "*"), *WHOSE, SKIP, TIMES),
+    ),
+)
+
+KINDS = {kind.name: kind for kind in (*API, *LIFECYCLE, *IMDS)}

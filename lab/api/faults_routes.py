@@ -11,7 +11,9 @@ from lab.api import status
 from lab.api.context import LabContext, LabRequest, RouteError
 from lab.api.faults_board import Fault
 from lab.api.faults_catalogue import FaultRefusedError, read
+from lab.api.faults_hooks import Hook
 from lab.api.faults_kinds import KINDS
+from lab.machine.shell import MachineError
 
 
 def register(context: LabContext) -> None:
@@ -48,7 +50,19 @@ def set_fault(context: LabContext, body: Any) -> Fault:
             known = frozenset(i.id for r in context.ec2.reservations.values() for i in r.instances)
     except (FaultRefusedError, render.AmbiguousError) as error:
         raise RouteError(400, str(error)) from None
-    return context.faults.set(name, parameters, tuple(body.get("parameters", {})), known)
+    fault = context.faults.make(name, parameters, tuple(body.get("parameters", {})), known)
+    _act(context, fault, "apply")
+    return context.faults.set(fault)
+
+
+def _act(context: LabContext, fault: Fault, verb: str) -> None:
+    """Let the kind's hook do its part; what it raises is the answer."""
+    hook = context.fault_hooks.get(fault.kind, Hook())
+    try:
+        getattr(hook, verb)(fault)
+    except (FaultRefusedError, MachineError, OSError) as error:
+        done = "set" if verb == "apply" else f"cleared ({fault.fault_id} is still set)"
+        raise RouteError(409, f"{fault.kind} was not {done}: {error}") from error
 
 
 def _resolve(context: LabContext, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -85,5 +99,6 @@ def clear_faults(context: LabContext, which: str | None) -> list[dict[str, Any]]
                 400, f"'{which}' is neither a kind of fault ({', '.join(sorted(KINDS))}) nor the id of one that is set"
             )
     for fault in chosen:
+        _act(context, fault, "undo")
         context.faults.clear(fault)
     return [fault.describe() for fault in chosen]

@@ -103,6 +103,10 @@ class WireFaults:
                 return refusal(fault.parameters, self._service)
         return None
 
+    def stale(self) -> Fault | None:
+        """The fault that makes the call describe what was, None if none does."""
+        return self._strike("api_stale") if self._service == "ec2" else None
+
     def reply_is_lost(self) -> bool:
         """Wait if the reply is to be slow; say whether it shall not arrive."""
         self._slow("reply")
@@ -116,8 +120,8 @@ class WireFaults:
     def _strike(self, kind: str, before: str | None = None) -> Fault | None:
         if not self._any:
             return None
-        wanted = {} if before is None else {"before": before}
-        return self._context.faults.strike(kind, self._occasion, where=wanted, service=self._service)
+        where = None if before is None else lambda parameters: parameters["before"] == before
+        return self._context.faults.strike(kind, self._occasion, where, service=self._service)
 
 
 def cut(environ: Mapping[str, Any]) -> None:

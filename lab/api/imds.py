@@ -18,8 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from lab.api.context import LabContext
+from lab.api.faults_imds import ImdsFaults, NoAnswerError
 from lab.api.imds_tree import VERSIONS, find, identity_document, listing, metadata, role_of, user_data
 from lab.api.sources import instance_at
+from lab.api.workers import LabStoppingError
 
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
@@ -147,7 +149,7 @@ class ImdsServer:
     """The service on a socket of its own; with port 0 it takes any free one, and ``port`` then says which."""
 
     def __init__(self, context: LabContext, host: str = "169.254.169.254", port: int = 80) -> None:
-        self.metadata = Metadata(context)
+        self.metadata, self.faults = Metadata(context), ImdsFaults(context)
         self._server = ThreadingHTTPServer((host, port), self._handler())
         self._server.daemon_threads = True
         self.host, self.port = host, int(self._server.server_address[1])
@@ -176,7 +178,7 @@ class ImdsServer:
         self._server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        service = self.metadata
+        service, faults = self.metadata, self.faults
 
         class Handler(BaseHTTPRequestHandler):
             """One connection; HTTP/1.1 so that clients may keep it."""
@@ -190,8 +192,13 @@ class ImdsServer:
                 if length:
                     self.rfile.read(length)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                path = self.path.split("?", 1)[0]
-                status, body, extra = service.answer(self.command, path, self.client_address[0], headers)
+                path, source = self.path.split("?", 1)[0], self.client_address[0]
+                try:
+                    answer = faults.meet(self.command, path, source)
+                except (NoAnswerError, LabStoppingError):
+                    self.close_connection = True
+                    return
+                status, body, extra = answer or service.answer(self.command, path, source, headers)
                 self.send_response(status)
                 for name, value in {"Content-Type": "text/plain", **extra}.items():
                     self.send_header(name, value)

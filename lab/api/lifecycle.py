@@ -103,6 +103,7 @@ def begin_boot(context: LabContext, instance: Any, first: bool) -> None:
             volume.lab_made = True
         with context.lock:
             spec = spec_of(instance)
+            instance.lab_booted_at = time.monotonic()
         if error := ask_machine(context, instance.id, "instance_start", spec):
             _boot_failed(context, instance, first, error)
             return
@@ -141,6 +142,7 @@ def begin_reboot(context: LabContext, instance: Any) -> None:
         with context.lock:
             if instance.state != "running":
                 return
+            instance.lab_booted_at = time.monotonic()
         ask_machine(context, instance.id, "instance_reboot", instance.id)
 
     context.submit(instance.id, f"reboot {instance.id}", reboot)
@@ -239,6 +241,7 @@ def _settle_attachments(context: LabContext, instance: Any) -> None:
     for block in instance.block_device_mapping.values():
         volume = instance.ec2_backend.volumes[block.volume_id]
         if volume.attachment.status in ("attaching", "attached"):
+            volume.attachment.lab_plugged = True
             mark_volume_attached(context, volume)
 
 

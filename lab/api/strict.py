@@ -21,7 +21,15 @@ def check_version(version: str = moto.__version__) -> None:
 def install() -> None:
     """Patch moto's EC2; a second call does nothing. Raises ``RuntimeError`` on another moto than the pinned one."""
     check_version()
-    from lab.api import filters, strict_eni, strict_images, strict_instances, strict_launch, strict_volumes
+    from lab.api import (
+        faults_unseen,
+        filters,
+        strict_eni,
+        strict_images,
+        strict_instances,
+        strict_launch,
+        strict_volumes,
+    )
 
-    for module in (strict_volumes, strict_eni, strict_launch, strict_instances, strict_images, filters):
+    for module in (strict_volumes, strict_eni, strict_launch, strict_instances, strict_images, filters, faults_unseen):
         module.PATCHES.apply()

@@ -103,12 +103,29 @@ def begin_attach(context: LabContext, eni: Any) -> None:
             if not current() or instance.state not in ("running", "stopping", "stopped"):
                 return
             online, nic = instance.lab_online, nic_of(eni)
+        if online and held_up(context, "eni_late", instance, (eni.id,), what, appear):
+            with context.lock:
+                if current():
+                    mark_attached(context, eni)
+                    eni.lab_plugged = False
+            return
         if online and ask_machine(context, eni.id, "nic_attach", instance.id, nic):
             return  # EC2 shows what cannot be plugged in as attaching
         with context.lock:
             if current():
                 mark_attached(context, eni)
                 eni.lab_plugged = online
+
+    def appear() -> None:
+        """EC2 has called it attached for a while; now it comes into the instance, if it still is."""
+        with context.lock:
+            attached = eni.attachment_id == attachment_id and eni.attachment_status == "attached"
+            if not attached or eni.lab_plugged or not instance.lab_online:
+                return
+            nic = nic_of(eni)
+        if not ask_machine(context, eni.id, "nic_attach", instance.id, nic):
+            with context.lock:
+                eni.lab_plugged = True
 
     context.submit(instance.id, what, attach)
 

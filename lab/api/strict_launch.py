@@ -12,6 +12,7 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 
 from lab.api.context import LabContext
 from lab.api.errors import interface_in_use, invalid_value, refuse
+from lab.api.faults_unseen import maybe_hide
 from lab.api.lifecycle import begin_boot, set_state
 from lab.api.patching import PatchSet
 from lab.api.strict_eni import bind
@@ -149,6 +150,7 @@ def _run(
                 if eni.id not in before[0]:
                     eni.add_tags(launch["tags"].get("network-interface", {}))
             set_state(context, instance, "pending")
+            maybe_hide(context, instance)
             begin_boot(context, instance, first=True)
         return reservation
 

@@ -116,12 +116,27 @@ def _begin_attach(context: LabContext, volume: Any) -> None:
                 return
             online = instance.lab_online
         host_volume = HostVolume(volume.id, attachment.device)
+        if online and held_up(context, "volume_late", instance, (volume.id,), what, appear):
+            with context.lock:
+                if current():
+                    mark_volume_attached(context, volume)
+            return
         if online and ask_machine(context, volume.id, "volume_attach", instance.id, host_volume):
             return  # EC2 shows what cannot be plugged in as attaching
         with context.lock:
             attachment.lab_plugged = online
             if current():
                 mark_volume_attached(context, volume)
+
+    def appear() -> None:
+        """EC2 has called it attached for a while; now it comes into the instance, if it still is."""
+        with context.lock:
+            attached = volume.attachment is attachment and attachment.status == "attached"
+            if not attached or getattr(attachment, "lab_plugged", False) or not instance.lab_online:
+                return
+        host_volume = HostVolume(volume.id, attachment.device)
+        if not ask_machine(context, volume.id, "volume_attach", instance.id, host_volume):
+            attachment.lab_plugged = True
 
     context.submit(instance.id, what, attach)
 

@@ -118,10 +118,14 @@ class Probe:
         created = self.ec2.create_network_interface(SubnetId=self.subnets[zone], **more)
         return str(created["NetworkInterface"]["NetworkInterfaceId"])
 
+    def volume_without_waiting(self, zone: str = "a", **more: Any) -> str:
+        """Create a volume; return its id."""
+        arguments = {"AvailabilityZone": ZONES[zone], "Size": 5, "VolumeType": "gp3", **more}
+        return str(self.ec2.create_volume(**arguments)["VolumeId"])
+
     def volume(self, zone: str = "a", **more: Any) -> str:
         """Create a volume, wait until it is available; return its id."""
-        arguments = {"AvailabilityZone": ZONES[zone], "Size": 5, "VolumeType": "gp3", **more}
-        volume_id: str = self.ec2.create_volume(**arguments)["VolumeId"]
+        volume_id = self.volume_without_waiting(zone, **more)
         self.until(lambda: self.show_volume(volume_id)["State"] == "available", "volume available")
         return volume_id
 

@@ -165,11 +165,10 @@ def test_a_slow_call_is_slow_and_ends_with_the_fault(strict: Probe, faults: Faul
 
 
 def test_a_reply_that_is_too_slow_does_not_undo_the_call(strict: Probe, faults: FaultClient) -> None:
-    token = "slow-" + "reply"
     client = impatient(strict.endpoint, read_timeout=0.5)
     with faults.during("api_slow", actions="CreateVolume", seconds=30, before="reply"), pytest.raises(ReadTimeoutError):
-        client.create_volume(AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=_named(token))
-    assert len(_volumes_named(strict, token)) == 1
+        client.create_volume(AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=_named("slow"))
+    assert len(_volumes_named(strict, "slow")) == 1
 
 
 def _named(name: str) -> list[dict[str, Any]]:
@@ -185,13 +184,14 @@ def test_a_lost_reply_looks_like_a_closed_connection_and_the_call_is_carried_out
     strict: Probe, faults: FaultClient
 ) -> None:
     """EC2 Developer Guide, "Ensuring idempotency in Amazon EC2 API requests": the outcome of such a call is unknown."""
-    with faults.during("api_reply_lost", actions="CreateVolume") as fault:
+    address = strict.ip()
+    wish = {"SubnetId": strict.subnets["a"], "PrivateIpAddress": address}
+    with faults.during("api_reply_lost", actions="CreateNetworkInterface") as fault:
         with pytest.raises(ConnectionClosedError):
-            strict.ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=_named("lost"))
+            strict.ec2.create_network_interface(**wish)
         assert len(faults.events(fault["id"])) == 1
-    assert len(_volumes_named(strict, "lost")) == 1
-    strict.ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=_named("lost"))
-    assert len(_volumes_named(strict, "lost")) == 2
+    refused("InvalidIPAddress.InUse", strict.ec2.create_network_interface, **wish)
+    strict.eni()
 
 
 def test_a_retry_after_a_lost_reply_finds_the_interface_in_use(strict: Probe, faults: FaultClient) -> None:
@@ -203,3 +203,67 @@ def test_a_retry_after_a_lost_reply_finds_the_interface_in_use(strict: Probe, fa
         refused("InvalidNetworkInterface.InUse", client.attach_network_interface, **wish)
     strict.until(lambda: strict.show_eni(eni)["Attachment"]["Status"] == "attached", "attached")
     assert strict.show_eni(eni)["Attachment"]["InstanceId"] == instance
+
+
+def test_stale_answers_are_of_one_moment_and_end_with_the_fault(strict: Probe, faults: FaultClient) -> None:
+    """EC2 API Reference, "Eventual consistency in the Amazon EC2 API": a describe may not show what a call did."""
+    instance, eni, volume = strict.run(), strict.eni(), strict.volume()
+    with faults.during("api_stale", seconds=3600) as fault:
+        wish = {"NetworkInterfaceId": eni, "InstanceId": instance, "DeviceIndex": 1}
+        strict.ec2.attach_network_interface(**wish)
+        late = strict.volume_without_waiting()
+        strict.ec2.terminate_instances(InstanceIds=[instance])
+        time.sleep(0.3)
+        assert strict.show_eni(eni)["Status"] == "available"
+        assert strict.show(instance)["State"]["Name"] == "running"
+        assert len(strict.show(instance)["NetworkInterfaces"]) == 1
+        refused("InvalidVolume.NotFound", strict.ec2.describe_volumes, VolumeIds=[late])
+        assert volume in [one["VolumeId"] for one in strict.ec2.describe_volumes()["Volumes"]]
+        refused("IncorrectState", strict.ec2.attach_volume, VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+        assert {event["action"] for event in faults.events(fault["id"])} == {
+            "DescribeNetworkInterfaces",
+            "DescribeInstances",
+            "DescribeVolumes",
+        }
+    strict.until_state(instance, "terminated")
+    assert late in [one["VolumeId"] for one in strict.ec2.describe_volumes()["Volumes"]]
+
+
+def test_a_stale_answer_is_as_old_as_it_says(strict: Probe, faults: FaultClient) -> None:
+    eni = strict.eni()
+    with faults.during("api_stale", seconds=0.6, actions="DescribeNetworkInterfaces"):
+        time.sleep(0.3)
+        strict.ec2.create_tags(Resources=[eni], Tags=[{"Key": "Name", "Value": "new"}])
+        began = time.monotonic()
+        assert strict.show_eni(eni)["TagSet"] == []
+        strict.until(lambda: strict.show_eni(eni)["TagSet"], "the tag is seen")
+        assert 0.5 <= time.monotonic() - began < 2
+
+
+def test_stale_answers_may_be_one_callers(
+    strict_api: tuple[Probe, LabApi], faults: FaultClient, request: pytest.FixtureRequest
+) -> None:
+    probe, api = strict_api
+    imds = api.imds
+    assert imds is not None
+    instance, eni = probe.run(), probe.eni()
+    with faults.during("api_stale", seconds=3600, instance=instance):
+        probe.ec2.delete_network_interface(NetworkInterfaceId=eni)
+        refused("InvalidNetworkInterfaceID.NotFound", probe.show_eni, eni_id=eni)
+        request.addfinalizer(lambda: imds.map_source("127.0.0.1", None))
+        imds.map_source("127.0.0.1", instance)
+        assert probe.show_eni(eni)["Status"] == "available"
+
+
+def test_snapshots_do_not_pile_up(strict_api: tuple[Probe, LabApi], faults: FaultClient) -> None:
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+
+    probe, api = strict_api
+    probe.eni()
+    tracked = len(NetworkInterface.instances_tracked)
+    with faults.during("api_stale", seconds=0.5):
+        time.sleep(1.2)
+        (fault,) = api.context.faults.all("api_stale")
+        assert 2 <= len(fault.memory["snapshots"]) <= 13
+    assert len(NetworkInterface.instances_tracked) == tracked
+    assert "snapshots" not in fault.memory

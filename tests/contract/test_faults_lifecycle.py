@@ -103,3 +103,76 @@ def test_a_stuck_attachment_ends_with_its_instance(strict: Probe, faults: FaultC
     assert strict.show_eni(eni)["Status"] == "available"
     faults.clear()
     stays(lambda: strict.show_eni(eni)["Status"] == "available")
+
+
+def test_a_late_interface_is_attached_before_it_appears(strict: Probe, faults: FaultClient) -> None:
+    """EC2 User Guide, "Attach a network interface": the operating system sees a hot-attached interface on its own time;
+    the attachment's status says nothing of it."""
+    instance, eni = strict.run(), strict.eni()
+    fault = faults.set("eni_late", seconds=3600, resource=eni)
+    strict.attach(eni, instance)
+    assert faults.events(fault["id"])[0]["resource_ids"] == sorted([eni, instance])
+    stays(lambda: eni not in _plugged(strict))
+    faults.clear("eni_late")
+    strict.until(lambda: eni in _plugged(strict), "the interface appears")
+
+
+def _plugged(probe: Probe) -> list[str]:
+    assert probe.machine is not None
+    calls = probe.machine.fake.calls
+    enis = [call.arguments[1].eni_id for call in calls if call.verb == "nic_attach"]
+    return enis + [call.arguments[1].volume_id for call in calls if call.verb == "volume_attach"]
+
+
+def test_a_late_volume_is_attached_before_it_appears(strict: Probe, faults: FaultClient) -> None:
+    """Amazon EBS User Guide, "Attach an Amazon EBS volume to an Amazon EC2 instance"."""
+    instance, volume = strict.run(), strict.volume()
+    fault = faults.set("volume_late", seconds=0.4, instance=instance)
+    strict.attach_volume(volume, instance)
+    assert volume not in _plugged(strict)
+    strict.until(lambda: volume in _plugged(strict), "the volume appears")
+    assert len(faults.events(fault["id"])) == 1
+
+
+def test_what_was_detached_meanwhile_does_not_appear(strict: Probe, faults: FaultClient) -> None:
+    instance, eni, volume = strict.run(), strict.eni(), strict.volume()
+    faults.set("eni_late", seconds=3600)
+    faults.set("volume_late", seconds=3600)
+    attachment = strict.attach(eni, instance)
+    strict.attach_volume(volume, instance)
+    strict.ec2.detach_network_interface(AttachmentId=attachment)
+    strict.ec2.detach_volume(VolumeId=volume)
+    strict.until(lambda: strict.show_eni(eni)["Status"] == "available", "interface available")
+    strict.until(lambda: strict.show_volume(volume)["State"] == "available", "volume available")
+    faults.clear()
+    stays(lambda: not {eni, volume} & set(_plugged(strict)))
+
+
+def test_a_new_instance_is_not_found_for_a_while(strict: Probe, faults: FaultClient) -> None:
+    """EC2 API Reference, "Eventual consistency in the Amazon EC2 API": InvalidInstanceID.NotFound right after
+    RunInstances."""
+    old = strict.run()
+    faults.set("instance_not_found_for", seconds=3600, times=1)
+    new, newer = strict.run(wait=None), strict.run()
+    sentence = refused("InvalidInstanceID.NotFound", strict.ec2.describe_instances, InstanceIds=[old, new])
+    assert sentence == f"The instance ID '{new}' does not exist"
+    refused("InvalidInstanceID.NotFound", strict.ec2.describe_instance_status, InstanceIds=[new])
+    assert new not in _described(strict)
+    assert {old, newer} <= set(_described(strict))
+    by_id = [{"Name": "instance-id", "Values": [new]}]
+    assert strict.ec2.describe_instances(Filters=by_id)["Reservations"] == []
+    faults.clear()
+    assert new in _described(strict)
+    assert strict.ec2.describe_instances(Filters=by_id)["Reservations"] != []
+
+
+def _described(probe: Probe) -> list[str]:
+    found = probe.ec2.describe_instances()["Reservations"]
+    return [one["InstanceId"] for reservation in found for one in reservation["Instances"]]
+
+
+def test_a_new_instance_is_found_by_itself(strict: Probe, faults: FaultClient) -> None:
+    with faults.during("instance_not_found_for", seconds=0.4):
+        new = strict.run(wait=None)
+        assert new not in _described(strict)
+        strict.until(lambda: new in _described(strict), "described")

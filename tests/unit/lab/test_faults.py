@@ -122,7 +122,7 @@ def test_a_rhythm_is_repeatable_and_never_strikes_too_often(skip, every, times, 
 
 def test_a_hold_ends_when_its_fault_is_cleared_or_the_lab_stops():
     board = FaultBoard(EventJournal())
-    fault = board.set("attaching_stuck", {}, (), frozenset())
+    fault = board.set(board.make("attaching_stuck", {}, (), frozenset()))
     naps = []
 
     def nap(seconds):
@@ -140,7 +140,7 @@ def test_a_hold_ends_when_its_fault_is_cleared_or_the_lab_stops():
         raise StoppingError
 
     with pytest.raises(StoppingError):
-        FaultBoard.hold(board.set("attaching_stuck", {}, (), frozenset()), None, stopping)
+        FaultBoard.hold(board.set(board.make("attaching_stuck", {}, (), frozenset())), None, stopping)
 
 
 def test_faults_are_shown_to_people():
