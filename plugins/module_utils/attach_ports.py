@@ -12,7 +12,11 @@ from typing import Any
 from ansible_collections.holdfast.kafka.plugins.module_utils.attach_rules import Reading, next_device
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
-from ansible_collections.holdfast.kafka.plugins.module_utils.host_devices import find_interface, find_volume
+from ansible_collections.holdfast.kafka.plugins.module_utils.host_devices import (
+    find_interface,
+    find_volume,
+    names_in_use,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.imds import Imds, ImdsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Eni, Volume
 
@@ -63,7 +67,12 @@ def require_on_host(find: Callable[[], str | None], seconds: float, message: str
 class EniPort:
     """One ENI for the attach run; C(imds) is this instance's own metadata service, C(None) if EC2's API must tell."""
 
+    one_place = True
     hint = "find out who detaches it (CloudTrail: DetachNetworkInterface)."
+    stuck = (
+        "AWS's remedy: detach the interface (aws ec2 detach-network-interface), stop and start the instance or "
+        "terminate it, and open a support case if it stays."
+    )
 
     def __init__(self, ec2: Ec2, imds: Imds | None, me: str, params: Mapping[str, Any]) -> None:
         self.ec2, self.imds, self.me = ec2, imds, me
@@ -158,6 +167,10 @@ class EniPort:
         """There is no other index to choose."""
         return False
 
+    def occupant(self) -> str:
+        """Return the interface at the index."""
+        return self.ec2.eni_at(self.me, self.device_index) or ""
+
     def on_host(self) -> str:
         """Return the interface's name on this host; raise HoldfastError."""
         text = f"{self.name} is attached, but no interface with MAC {self.eni.mac} appeared on this host"
@@ -171,16 +184,21 @@ class VolumePort:
         "if it is encrypted, the instance's role probably may not use its KMS key (kms:CreateGrant, kms:Decrypt, "
         "kms:GenerateDataKeyWithoutPlaintext, kms:ReEncrypt*), or the key is disabled."
     )
+    stuck = (
+        "AWS's remedy: the device name is probably taken inside the instance; detach the volume "
+        "(aws ec2 detach-volume) and attach it under another name (device), or stop and start the instance."
+    )
 
     def __init__(self, ec2: Ec2, me: str, wait_device: bool, params: Mapping[str, Any]) -> None:
         self.ec2, self.me, self.wait_device = ec2, me, wait_device
         self.name: str = params["volume_id"]
         self.device: str | None = params["device"]
+        self.one_place = self.device is not None
         self.timeout_seconds: float = params["timeout_seconds"]
         self._volume = known_volume(self.name, params["known_status"])
         self._index = self._volume.index if self._volume else 0
         self._device: str | None = None
-        self._refused: set[str] = set()
+        self._refused: set[str] = names_in_use() if wait_device else set()
 
     @property
     def volume(self) -> Volume:
@@ -213,7 +231,8 @@ class VolumePort:
         """Attach under the chosen name, give the device time to show, and leave the proof to the next describe."""
         device = self.device or next_device(self._refused, self._index)
         if device is None:
-            raise HoldfastError("conflict", f"Every device name of {self.me} for {self.name} is taken.")
+            text = f"Every device name of {self.me} for {self.name} is taken: {', '.join(sorted(self._refused))}."
+            raise HoldfastError("conflict", f"{text} Detach what does not belong to the identity.")
         self._device = device
         self.ec2.attach_volume(self.name, self.me, device)
         if self.wait_device:
@@ -236,6 +255,10 @@ class VolumePort:
         if self._device is not None:
             self._refused.add(self._device)
         return self.device is None and next_device(self._refused, self._index) is not None
+
+    def occupant(self) -> str:
+        """EC2's message names the device already."""
+        return ""
 
     def on_host(self) -> str:
         """Return the volume's block device on this host; raise HoldfastError."""

@@ -12,6 +12,8 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import 
 
 DEVICES = tuple(f"/dev/sd{letter}" for letter in string.ascii_lowercase[5:16])
 DYING = ("shutting-down", "terminated", NOT_FOUND)
+#: What EC2 calls an attachment on its way off, of whomever; nobody has to be robbed for it to come free.
+LEAVING = ("detaching", "busy")
 
 
 class Action(Enum):
@@ -51,7 +53,8 @@ def judge_attachment(reading: Reading, me: str, holder_state: str | None) -> Act
         return Action.WAIT if reading.status in ("creating", "pending", "attaching", "detaching") else Action.CONFLICT
     if holder_state is None:
         return Action.ASK
-    return Action.WAIT if holder_state in DYING else Action.CONFLICT
+    leaves = holder_state in DYING or reading.attachment_status in LEAVING
+    return Action.WAIT if leaves else Action.CONFLICT
 
 
 def next_device(refused: set[str], index: int = 0) -> str | None:

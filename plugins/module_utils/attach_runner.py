@@ -17,6 +17,11 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error impo
 
 CONFLICT_READS = 2
 REJECTED_ROUNDS = 2
+#: How often a taken place is asked for again: it may be my own attachment, which EC2 does not show yet.
+OCCUPIED_TRIES = 3
+#: For so long, what EC2 does not know counts as not visible yet.
+NOT_FOUND_SECONDS = 30.0
+LETS_GO = " Nothing was taken by force: find out why it does not let go, then run this again."
 
 
 class AttachPort(Protocol):
@@ -24,6 +29,8 @@ class AttachPort(Protocol):
 
     name: str
     hint: str
+    stuck: str
+    one_place: bool
 
     def read(self) -> Reading:
         """Describe it."""
@@ -39,6 +46,9 @@ class AttachPort(Protocol):
 
     def occupied(self) -> bool:
         """The place is taken: choose another; False if there is none."""
+
+    def occupant(self) -> str:
+        """Return who has the place, in words; empty if nobody knows."""
 
 
 @dataclass
@@ -62,6 +72,8 @@ class AttachRun:
         self._sent = False
         self._accepted = 0
         self._doubted = False
+        self._occupied_tries = 0
+        self._missing_since: float | None = None
         self._holder_state: str | None = None
 
     def first_reading(self) -> Reading:
@@ -80,8 +92,7 @@ class AttachRun:
                 self.changed = self.predicted = True
                 return reading
             if action is Action.KEEP:
-                self._keep(reading)
-                reading = replace(reading, delete_on_termination=False)
+                reading = self._keep(reading)
             elif action is Action.ATTACH:
                 reading = self._reread_in_doubt() if self._accepted and not self._doubted else self._attach()
             elif action is Action.ASK:
@@ -100,12 +111,16 @@ class AttachRun:
                 raise HoldfastError("conflict", f"{text} Terminate {holder}, or correct the claim.")
         else:
             self._conflicts = 0
-        self._pause(f"{self.port.name} is {reading.status}, held by {holder} ({state})")
+        if action is Action.SETTLE and reading.attachment_status == "attaching":
+            text = f"{self.port.name} is attaching to {self.me} at {reading.place}"
+            self._pause(text, "attach_stuck", f" Nothing was detached by force. {self.port.stuck}")
+        else:
+            self._pause(f"{self.port.name} is {reading.status}, held by {holder} ({state})", remedy=LETS_GO)
 
-    def _pause(self, state: str) -> None:
+    def _pause(self, state: str, reason: str = "timeout", remedy: str = "") -> None:
         left = self.deadline - self.monotonic()
         if left <= 0:
-            raise HoldfastError("timeout", f"{state} after {self.timeout_seconds:.0f} s of waiting.")
+            raise HoldfastError(reason, f"{state}, after {self.timeout_seconds:.0f} s of waiting.{remedy}")
         pause = min(left, self.poll_seconds)
         self.sleep(pause)
         self.waited += pause
@@ -115,15 +130,26 @@ class AttachRun:
     def _read(self) -> Reading:
         while True:
             try:
-                return self.port.read()
+                reading = self.port.read()
             except AwsError as error:
-                if error.word is not Meaning.RETRY:
+                if error.word is not Meaning.RETRY and not self._may_show_yet(error):
                     raise HoldfastError(error.reason, f"{self.port.name} cannot be read: {error}.") from error
                 self._pause_for_api(error)
+            else:
+                return reading
+
+    def _may_show_yet(self, error: AwsError) -> bool:
+        """Whether what EC2 denies may only not be visible yet: it was named by a reading or by a person just now."""
+        if error.word is not Meaning.NOT_FOUND:
+            return False
+        now = self.monotonic()
+        if self._missing_since is None:
+            self._missing_since = now
+        return now < min(self._missing_since + NOT_FOUND_SECONDS, self.deadline)
 
     def _pause_for_api(self, error: AwsError) -> None:
         if self.monotonic() >= self.deadline:
-            raise HoldfastError("api_error", f"{self.port.name}: {error}.") from error
+            raise HoldfastError(error.reason, f"{self.port.name}: {error}.") from error
         self._pause(f"{self.port.name}: {error}")
 
     def _ask(self, reading: Reading) -> None:
@@ -135,12 +161,16 @@ class AttachRun:
                 raise HoldfastError(error.reason, f"The holder of {self.port.name} cannot be read: {error}.") from error
             self._pause_for_api(error)
 
-    def _keep(self, reading: Reading) -> None:
+    def _keep(self, reading: Reading) -> Reading:
         try:
             self.port.keep(reading)
         except AwsError as error:
+            if error.word in (Meaning.RETRY, Meaning.NOT_READY) or self._may_show_yet(error):
+                self._pause_for_api(error)
+                return self._read()
             raise HoldfastError(error.reason, f"{self.port.name} would be deleted with {self.me}: {error}.") from error
         self.changed = True
+        return replace(reading, delete_on_termination=False)
 
     def _reread_in_doubt(self) -> Reading:
         """EC2 accepted the attachment, and the reading shows none: it may be old, so look again before it counts."""
@@ -161,7 +191,7 @@ class AttachRun:
         except AwsError as error:
             if error.word is Meaning.OCCUPIED:
                 return self._occupied(error)
-            if error.word in (Meaning.RETRY, Meaning.NOT_READY):
+            if error.word in (Meaning.RETRY, Meaning.NOT_READY) or self._may_show_yet(error):
                 self._pause_for_api(error)
             elif error.word is not Meaning.LOST:
                 raise HoldfastError(
@@ -169,11 +199,27 @@ class AttachRun:
                 ) from error
             reading = self._read()
             if error.word is Meaning.LOST and reading.instance_id is None:
-                self._pause(f"{self.port.name} is refused as in use, and {reading.status} when read")
+                text = f"{self.port.name} is {reading.status} when read, and yet {error}"
+                self._pause(text, error.reason)
             return reading
 
     def _occupied(self, error: AwsError) -> Reading:
         reading = self._read()
-        if reading.instance_id is None and not self.port.occupied():
-            raise HoldfastError("conflict", f"{self.port.name} has no place on {self.me}: {error.text}") from error
-        return reading
+        if reading.instance_id is not None or self.port.occupied():
+            return reading
+        self._occupied_tries += 1
+        tried = self._occupied_tries >= OCCUPIED_TRIES or self.monotonic() >= self.deadline
+        if tried or not self.port.one_place:
+            whose = self._occupant()
+            text = f"{self.port.name} has no place on {self.me}{whose}: {error}."
+            raise HoldfastError("conflict", text) from error
+        self._pause(f"{self.port.name} has no place on {self.me}: {error}")
+        return self._read()
+
+    def _occupant(self) -> str:
+        """Say who is there; that nobody can be asked must not hide what the failure is about."""
+        try:
+            found = self.port.occupant()
+        except AwsError:
+            return ""
+        return f", where {found} is" if found else ""

@@ -8,17 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import (
-    THROTTLED,
-    TRANSIENT,
-    Meaning,
-    meaning,
-    reason,
-)
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import RETRIED, Meaning, Row, find, reason
 
 try:
     import botocore.config
     import botocore.exceptions
+    import botocore.parsers
 except ImportError:
     pass  # AnsibleAWSModule has reported the missing library before anything here is called
 
@@ -27,20 +22,38 @@ READ_TIMEOUT_SECONDS = 30
 
 
 class AwsError(Exception):
-    """An AWS call that failed, with its meaning; C(code) is AWS's word, or the SDK exception's name."""
+    """An AWS call that failed, with its meaning; C(code) is AWS's word, or the SDK exception's name.
 
-    def __init__(self, operation: str, code: str, text: str, word: Meaning, request_id: str = "") -> None:
-        super().__init__(f"{operation} failed with {code}: {text}")
+    C(row) is its row of the table, from which reason and remedy come; without one the meaning alone gives the reason.
+    """
+
+    def __init__(
+        self, operation: str, code: str, text: str, word: Meaning, row: Row | None = None, service: str = "ec2"
+    ) -> None:
+        action = camel(operation)
+        remedy = f". {row.remedy.format(action=f'{service}:{action}')}" if row else ""
+        super().__init__(f"{action} failed with {code}: {text.rstrip('. ')}{remedy}")
         self.operation = operation
         self.code = code
         self.text = text
         self.word = word
-        self.request_id = request_id
+        self.row = row
 
     @property
     def reason(self) -> str:
         """The failure's C(reason) when nobody handles this."""
-        return reason(self.word)
+        return self.row.reason if self.row else reason(self.word)
+
+
+def camel(operation: str) -> str:
+    """Return AWS's name of a call, as in C(AttachVolume) for C(attach_volume)."""
+    return "".join(part.capitalize() for part in operation.split("_"))
+
+
+def known_error(operation: str, code: str, text: str, service: str = "ec2", http_status: int = 0) -> AwsError:
+    """Return the error of a code as the table has it."""
+    row = find([code], text, http_status)
+    return AwsError(operation, code, text, row.meaning, row, service)
 
 
 class Api:
@@ -52,11 +65,13 @@ class Api:
             read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "max_attempts": 2},
         )
+        self.service = service
         self.client = module.client(service, config=config)
         self.requests: list[str] = []
         self.client.meta.events.register("before-call", self._count)
-        extra = [*THROTTLED, *TRANSIENT]
-        self._retry = AWSRetry.jittered_backoff(retries=retries, delay=1, max_delay=15, catch_extra_error_codes=extra)
+        self._retry = AWSRetry.jittered_backoff(
+            retries=retries, delay=1, max_delay=15, catch_extra_error_codes=list(RETRIED)
+        )
 
     def _count(self, model: Any, **_kwargs: Any) -> None:
         self.requests.append(model.name)
@@ -87,16 +102,8 @@ class Api:
             told = error.response.get("Error", {})
             meta = error.response.get("ResponseMetadata", {})
             code, text = str(told.get("Code", "unknown")), str(told.get("Message", ""))
-            word = meaning(code, text, meta.get("HTTPStatusCode", 0))
-            raise AwsError(operation, code, text, word, meta.get("RequestId", "")) from error
-        except (
-            botocore.exceptions.NoCredentialsError,
-            botocore.exceptions.PartialCredentialsError,
-            botocore.exceptions.CredentialRetrievalError,
-            botocore.exceptions.TokenRetrievalError,
-        ) as error:
-            raise AwsError(operation, type(error).__name__, str(error), Meaning.AUTH) from error
-        except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
-            raise AwsError(operation, type(error).__name__, str(error), Meaning.RETRY) from error
-        except botocore.exceptions.BotoCoreError as error:
-            raise AwsError(operation, type(error).__name__, str(error), Meaning.FATAL) from error
+            raise known_error(operation, code, text, self.service, meta.get("HTTPStatusCode", 0)) from error
+        except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError) as error:
+            names = [kind.__name__ for kind in type(error).__mro__]
+            row = find(names)
+            raise AwsError(operation, names[0], str(error), row.meaning, row, self.service) from error

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api, AwsError
-from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api, known_error
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import (
     Eni,
     ExpectedVolumes,
     PoolReading,
     Volume,
     build_pools,
+    live_attachments,
     parse_eni,
     parse_volume,
 )
@@ -49,15 +49,25 @@ class Ec2:
         """Describe one ENI."""
         found = self.api.pages("describe_network_interfaces", "NetworkInterfaces", NetworkInterfaceIds=[eni_id])
         if len(found) != 1:
-            raise AwsError("describe_network_interfaces", "NoAnswer", f"no answer for {eni_id}", Meaning.NOT_FOUND)
+            raise known_error("describe_network_interfaces", "NoAnswer", f"no answer for {eni_id}")
         return parse_eni(found[0])
 
     def volume(self, volume_id: str) -> Volume:
         """Describe one volume."""
         found = self.api.pages("describe_volumes", "Volumes", VolumeIds=[volume_id])
         if len(found) != 1:
-            raise AwsError("describe_volumes", "NoAnswer", f"no answer for {volume_id}", Meaning.NOT_FOUND)
+            raise known_error("describe_volumes", "NoAnswer", f"no answer for {volume_id}")
+        holders = sorted({item["InstanceId"] for item in live_attachments(found[0]) if item.get("InstanceId")})
+        if len(holders) > 1:
+            raise known_error("describe_volumes", "MultiAttached", f"{volume_id} is attached to {', '.join(holders)}")
         return parse_volume(found[0])
+
+    def eni_at(self, instance_id: str, device_index: int) -> str | None:
+        """Return the ENI that EC2 shows at this index of an instance, C(None) if it shows none."""
+        filters = [{"Name": "attachment.instance-id", "Values": [instance_id]}]
+        found = self.api.pages("describe_network_interfaces", "NetworkInterfaces", Filters=filters)
+        here = [parse_eni(item) for item in found]
+        return next((eni.id for eni in here if eni.device_index == device_index), None)
 
     def attach_eni(self, eni_id: str, instance_id: str, device_index: int) -> str:
         """Attach an ENI and return the attachment's id."""

@@ -196,8 +196,9 @@ class Runner:
                 Meaning.LOST: steps.Lost(),
                 Meaning.OCCUPIED: steps.IndexOccupied(),
                 Meaning.RETRY: steps.Unknown(str(error)),
-                Meaning.NOT_READY: steps.Unavailable("api_error", f"{error}.", (self.settings.instance_id,)),
+                Meaning.NOT_READY: steps.Unavailable(error.reason, f"{error}.", (self.settings.instance_id,)),
+                # The pool has named it a moment ago: not visible everywhere yet, or gone in the next reading.
+                Meaning.NOT_FOUND: steps.Unavailable(error.reason, f"{error}.", (step.identity.eni.id,)),
             }
-            if error.word not in answers:
-                raise
-            return answers[error.word]
+            text = f"{step.identity.eni.id} cannot be attached to {self.settings.instance_id}: {error}."
+            return answers.get(error.word, steps.Refused(error.reason, text))

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path, PurePosixPath
 
 NVME_LINK = "nvme-Amazon_Elastic_Block_Store_{serial}"
+EBS_MODEL = "Amazon Elastic Block Store"
+LETTER = re.compile(r"(?:sd|xvd)([a-z])\d*$")
 IP_TIMEOUT_SECONDS = 10
 
 
@@ -48,17 +51,18 @@ def find_volume(volume_id: str, ec2_device: str | None = None, root: Path = Path
     """Return the block device that is this volume, as a path that is stable over reboots where there is one.
 
     On Nitro the NVMe serial is the volume's id. On Xen there is no serial, and C(ec2_device) (the name EC2 has for the
-    attachment) is the only trace: it is used only on a host without any NVMe device.
+    attachment) is the only trace: it is used only on a host without any EBS volume on NVMe. Some Xen types do have
+    NVMe disks, of the instance itself.
     """
     serial = serial_of(volume_id)
     link = root / "dev/disk/by-id" / NVME_LINK.format(serial=serial)
-    if link.exists():
+    if link.exists() and _serial_of_block(link.resolve().name, root) in ("", serial):
         return "/" + str(link.relative_to(root))
     blocks = root / "sys/block"
     for entry in sorted(blocks.glob("*/device/serial")):
-        if _read(entry).replace("-", "", 1) == serial:
+        if _serial_of_block(entry.parent.parent.name, root) == serial:
             return f"/dev/{entry.parent.parent.name}"
-    if ec2_device and not any(blocks.glob("nvme*")):
+    if ec2_device and not any(_is_ebs(entry) for entry in blocks.glob("nvme*")):
         return _xen_device(ec2_device, root)
     return None
 
@@ -70,9 +74,37 @@ def _read(path: Path) -> str:
         return ""
 
 
+def _serial_of_block(name: str, root: Path) -> str:
+    """Return a disk's serial, empty where the kernel knows none; udev's link may be older than the disk behind it."""
+    return serial_of(_read(root / "sys/block" / name / "device/serial"))
+
+
+def _is_ebs(block: Path) -> bool:
+    """Whether an NVMe disk is an EBS volume; one that does not say what it is counts as one."""
+    model = _read(block / "device/model")
+    return model in ("", EBS_MODEL)
+
+
 def _xen_device(ec2_device: str, root: Path) -> str | None:
+    """Return what the kernel made of EC2's name: C(sdf) is C(xvdf) to some kernels, and the other way round.
+
+    Two different disks under the two names: nobody can tell which of them EC2 means, so neither.
+    """
     name = PurePosixPath(ec2_device).name
-    for candidate in (name, name.replace("sd", "xvd", 1)):
-        if (root / "dev" / candidate).exists():
-            return f"/dev/{candidate}"
-    return None
+    letters = name.removeprefix("xvd") if name.startswith("xvd") else name.removeprefix("sd")
+    found = [root / "dev" / f"{kind}{letters}" for kind in ("sd", "xvd")]
+    found = [path for path in found if path.exists()]
+    if len({path.resolve() for path in found}) != 1:
+        return None
+    wanted = root / "dev" / name
+    return f"/dev/{(wanted if wanted in found else found[0]).name}"
+
+
+def names_in_use(root: Path = Path("/")) -> set[str]:
+    """Return the EC2 device names whose letter this host's kernel uses already.
+
+    EC2 refuses a name that it gave away itself; one that the kernel took otherwise (C(xvdf) for C(sdf)) it accepts, and
+    the volume stays C(attaching).
+    """
+    letters = (LETTER.match(entry.name) for entry in (root / "sys/block").glob("*"))
+    return {f"/dev/sd{found[1]}" for found in letters if found}

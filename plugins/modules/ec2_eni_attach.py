@@ -111,8 +111,12 @@ api_requests:
   elements: str
 reason:
   description:
-    - V(conflict), V(attach_rejected) (EC2 accepts and then gives up, as without permission for a KMS key), V(timeout),
-      V(device_missing), V(not_found), V(auth), V(api_error), V(imds_unreachable) or V(bad_parameter).
+    - V(conflict) (a living instance has it, or its place on this one is taken), V(timeout) (a holder on its way out did
+      not let go), V(attach_stuck) (it stays C(attaching) to this instance), V(attach_rejected) (EC2 accepts and then
+      gives up, as without permission for a KMS key), V(device_missing) (attached, and not seen on this host),
+      V(imds_unreachable) or V(bad_parameter).
+    - EC2's errors become V(not_found), V(auth), V(lost_race), V(pool_fault) (another Availability Zone),
+      V(attachment_limit) (the instance type takes no more) or V(api_error); C(docs/ec2_errors.md) has each code.
   returned: failure
   type: str
 """

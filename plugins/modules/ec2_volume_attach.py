@@ -15,7 +15,9 @@ description:
     device.
   - A volume whose holder is being terminated is waited for, within O(timeout_seconds). One whose holder lives is a
     RV(reason=conflict). It is never detached from anybody, and never created.
-  - The block device is found by the volume's id (the NVMe serial, on Xen the name EC2 gave), never by letter or size.
+  - The block device is found by the volume's id (the NVMe serial; on a host without any EBS volume on NVMe by the name
+    that EC2 gave, as C(sdX) or C(xvdX)), never by order or size.
+  - A volume that stays C(attaching) is reported with AWS's remedy (RV(reason=attach_stuck)).
   - The volume outlives its instance; where a reading says otherwise, the attribute is corrected.
 options:
   volume_id:
@@ -28,7 +30,8 @@ options:
   device:
     description:
       - EC2's device name for the attachment.
-      - By default the first of /dev/sdf to /dev/sdp that EC2 accepts, beginning where the volume's index points to.
+      - By default the first of /dev/sdf to /dev/sdp that EC2 accepts and whose letter this host does not use, beginning
+        where the volume's index points to. Two attaches at once do not collide, EC2 gives a name away only once.
     type: str
   known_status:
     description:
@@ -103,8 +106,12 @@ api_requests:
   elements: str
 reason:
   description:
-    - V(conflict), V(attach_rejected) (EC2 accepts and then gives up, as without permission for a KMS key), V(timeout),
-      V(device_missing), V(not_found), V(auth), V(api_error), V(imds_unreachable) or V(bad_parameter).
+    - V(conflict) (a living instance has it, or its place on this one is taken), V(timeout) (a holder on its way out did
+      not let go), V(attach_stuck) (it stays C(attaching) to this instance), V(attach_rejected) (EC2 accepts and then
+      gives up, as without permission for a KMS key), V(device_missing) (attached, and not seen on this host),
+      V(imds_unreachable) or V(bad_parameter).
+    - EC2's errors become V(not_found), V(auth), V(lost_race), V(pool_fault) (another Availability Zone),
+      V(attachment_limit) (the instance type takes no more) or V(api_error); C(docs/ec2_errors.md) has each code.
   returned: failure
   type: str
 """

@@ -105,7 +105,7 @@ def test_errors_get_their_meaning(api: Api, raised: Exception, word: Meaning, re
     with pytest.raises(AwsError) as caught:
         api.call("describe_volumes")
     assert (caught.value.word, caught.value.reason) == (word, reason)
-    assert "describe_volumes failed with" in str(caught.value)
+    assert "DescribeVolumes failed with" in str(caught.value)
 
 
 # ---- ZooKeeper -------------------------------------------------------------------------------------------------------

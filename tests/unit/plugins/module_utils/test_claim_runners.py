@@ -201,6 +201,8 @@ class Port:
 
     name = "eni-1"
     hint = "look at the key."
+    stuck = "detach it."
+    one_place = True
 
     def __init__(self, readings: list[Any], attaches: list[Any] | None = None, state: Any = "running") -> None:
         self.readings, self.attaches, self.state = readings, attaches or [None], state
@@ -231,6 +233,9 @@ class Port:
 
     def occupied(self) -> bool:
         return False
+
+    def occupant(self) -> str:
+        return "eni-9"
 
 
 FREE = Reading("eni-1", "available", None, None, None, None)
@@ -303,7 +308,11 @@ def test_attach_that_holds_at_the_second_try_is_won() -> None:
     [
         (Port([OTHERS], state="shutting-down"), "timeout"),
         (Port([OTHERS], state=None), "timeout"),
-        (Port([Reading("eni-1", "in-use", ME, "attaching", 1, False)]), "timeout"),
+        (Port([Reading("eni-1", "in-use", ME, "attaching", 1, False)]), "attach_stuck"),
+        (Port([Reading("eni-1", "in-use", ME, "detaching", 1, False)]), "timeout"),
+        (Port([Reading("eni-1", "in-use", "i-1", "detaching", 1, False)]), "timeout"),
+        (Port([Reading("eni-1", "in-use", "i-1", "busy", 1, False)]), "timeout"),
+        (Port([Reading("eni-1", "in-use", "i-1", "attaching", 1, False)]), "conflict"),
         (Port([aws_error(Meaning.NOT_FOUND)]), "not_found"),
         (Port([aws_error(Meaning.AUTH)]), "auth"),
         (Port([aws_error(Meaning.RETRY)]), "api_error"),

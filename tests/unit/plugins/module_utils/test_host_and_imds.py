@@ -149,18 +149,94 @@ def test_interface_by_mac_from_sysfs_where_there_is_no_ip(monkeypatch: pytest.Mo
     assert host_devices.find_interface("02:00:00:00:00:03", tmp_path) is None
 
 
-def test_volume_by_link_by_serial_and_by_xen_name(tmp_path: Path) -> None:
-    assert host_devices.find_volume("vol-0a", "/dev/sdf", tmp_path) is None
-    (tmp_path / "dev/disk/by-id").mkdir(parents=True)
-    (tmp_path / "dev/xvdf").touch()
-    assert host_devices.find_volume("vol-0a", "/dev/sdf", tmp_path) == "/dev/xvdf"
-    assert host_devices.find_volume("vol-0a", None, tmp_path) is None
-    serial = tmp_path / "sys/block/nvme1n1/device/serial"
-    serial.parent.mkdir(parents=True)
-    serial.write_text("vol0b   \n")
-    assert host_devices.find_volume("vol-0b", None, tmp_path) == "/dev/nvme1n1"
-    assert host_devices.find_volume("vol-0a", "/dev/sdf", tmp_path) is None, "a name means nothing beside NVMe"
-    (tmp_path / "dev/nvme1n1").touch()
-    (tmp_path / "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0b").symlink_to("../../nvme1n1")
-    expected = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0b"
-    assert host_devices.find_volume("vol-0b", None, tmp_path) == expected
+VOLUME, SERIAL = "vol-0a", "vol0a"
+EBS, OWN_DISK = "Amazon Elastic Block Store", "Amazon EC2 NVMe Instance Storage"
+
+
+def disk(root: Path, name: str, serial: str = "", model: str = "") -> None:
+    """Make a block device as the kernel shows it."""
+    (root / "dev").mkdir(exist_ok=True)
+    (root / "dev" / name).touch()
+    device = root / "sys/block" / name / "device"
+    device.mkdir(parents=True)
+    for key, value in (("serial", serial), ("model", model)):
+        if value:
+            (device / key).write_text(f"{value}   \n")
+
+
+def link(root: Path, serial: str, name: str) -> str:
+    """Make udev's link of a serial to a device; return its path on the host."""
+    path = root / "dev/disk/by-id" / f"nvme-Amazon_Elastic_Block_Store_{serial}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(f"../../{name}")
+    return "/" + str(path.relative_to(root))
+
+
+def test_volume_by_its_link(tmp_path: Path) -> None:
+    disk(tmp_path, "nvme1n1", SERIAL, EBS)
+    expected = link(tmp_path, SERIAL, "nvme1n1")
+    assert host_devices.find_volume(VOLUME, None, tmp_path) == expected
+
+
+def test_volume_by_a_link_where_the_kernel_tells_no_serial(tmp_path: Path) -> None:
+    disk(tmp_path, "nvme1n1")
+    assert host_devices.find_volume(VOLUME, None, tmp_path) is None
+    expected = link(tmp_path, SERIAL, "nvme1n1")
+    assert host_devices.find_volume(VOLUME, None, tmp_path) == expected
+
+
+def test_link_that_is_older_than_the_disk_behind_it_is_not_believed(tmp_path: Path) -> None:
+    disk(tmp_path, "nvme1n1", "vol0b", EBS)
+    link(tmp_path, SERIAL, "nvme1n1")
+    assert host_devices.find_volume(VOLUME, "/dev/sdf", tmp_path) is None
+    disk(tmp_path, "nvme2n1", "vol-0a", EBS)
+    assert host_devices.find_volume(VOLUME, None, tmp_path) == "/dev/nvme2n1"
+
+
+def test_link_that_leads_nowhere_is_no_device(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    link(tmp_path, SERIAL, "nvme1n1")
+    assert host_devices.find_volume(VOLUME, None, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("devices", "ec2_device", "expected"),
+    [
+        (["xvdf"], "/dev/sdf", "/dev/xvdf"),
+        (["sdf"], "/dev/xvdf", "/dev/sdf"),
+        (["xvdf"], "/dev/xvdf", "/dev/xvdf"),
+        (["xvdf"], "xvdf", "/dev/xvdf"),
+        (["xvdba"], "/dev/xvdba", "/dev/xvdba"),
+        (["xvdg"], "/dev/sdf", None),
+        (["xvdf"], None, None),
+        (["xvdf", "sdf"], "/dev/sdf", None),
+        ([], "/dev/sdf", None),
+    ],
+)
+def test_volume_on_xen_by_the_name_that_ec2_gave(
+    tmp_path: Path, devices: list[str], ec2_device: str | None, expected: str | None
+) -> None:
+    for name in devices:
+        disk(tmp_path, name)
+    assert host_devices.find_volume(VOLUME, ec2_device, tmp_path) == expected
+
+
+def test_two_names_of_one_disk_are_one_disk(tmp_path: Path) -> None:
+    disk(tmp_path, "xvdf")
+    (tmp_path / "dev/sdf").symlink_to("xvdf")
+    assert host_devices.find_volume(VOLUME, "/dev/sdf", tmp_path) == "/dev/sdf"
+
+
+@pytest.mark.parametrize(("model", "found"), [(OWN_DISK, "/dev/xvdf"), (EBS, None), ("", None)])
+def test_a_name_means_nothing_beside_a_volume_on_nvme(tmp_path: Path, model: str, found: str | None) -> None:
+    """A Xen type with NVMe disks of its own (i3) still shows its volumes by name."""
+    disk(tmp_path, "xvdf")
+    disk(tmp_path, "nvme0n1", "AWS1234", model)
+    assert host_devices.find_volume(VOLUME, "/dev/sdf", tmp_path) == found
+
+
+def test_letters_that_the_host_uses(tmp_path: Path) -> None:
+    assert host_devices.names_in_use(tmp_path) == set()
+    for name in ("xvda", "sdf", "xvdg1", "nvme0n1", "loop7", "xvdba"):
+        disk(tmp_path, name)
+    assert host_devices.names_in_use(tmp_path) == {"/dev/sda", "/dev/sdf", "/dev/sdg"}

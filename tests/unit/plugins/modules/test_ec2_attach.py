@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -186,6 +187,37 @@ def test_every_device_name_taken_is_a_conflict(ec2: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(ec2, "attach_volume", occupied)
     result = failed(ec2_volume_attach, {**VOLUME, "timeout_seconds": 5}, "conflict")
     assert result["api_requests"] == ["DescribeVolumes"] * 12
+
+
+def test_letter_that_the_host_uses_is_passed_over(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[str] = []
+
+    def taken(_self: Any, _volume: str, _me: str, device: str) -> None:
+        devices.append(device)
+        ec2.volume_now = MY_VOLUME
+
+    monkeypatch.setattr(ec2, "attach_volume", taken)
+    monkeypatch.setattr(attach_ports, "names_in_use", lambda: {"/dev/sdf", "/dev/sdg"})
+    monkeypatch.setattr(attach_ports, "find_volume", lambda _volume_id, _device=None: "/dev/xvdh")
+    result = run_module(ec2_volume_attach, {**VOLUME, "wait_device": True})
+    assert (result["changed"], devices) == (True, ["/dev/sdh"])
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "words"),
+    [
+        (ec2_eni_attach, ENI, ["eni-1", "at 1", "detach-network-interface"]),
+        (ec2_volume_attach, VOLUME, ["vol-1", "at /dev/sdf", "detach-volume", "another name"]),
+    ],
+)
+def test_attachment_that_never_comes_is_reported_with_its_remedy(
+    ec2: Any, module: ModuleType, arguments: dict[str, Any], words: list[str]
+) -> None:
+    ec2.eni_now = replace(MY_ENI, attachment_status="attaching")
+    ec2.volume_now = replace(MY_VOLUME, attachment_status="attaching")
+    result = failed(module, {**arguments, "timeout_seconds": 1, "poll_seconds": 0.3}, "attach_stuck")
+    assert [word for word in [*words, "Nothing was detached by force"] if word not in result["msg"]] == []
+    assert {name for name in result["api_requests"] if not name.startswith("Describe")} == set()
 
 
 def test_volume_that_falls_back_hints_at_its_key_and_keeps_its_device_name(

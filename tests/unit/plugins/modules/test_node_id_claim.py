@@ -187,7 +187,7 @@ def test_metadata_fill_in_who_i_am(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_ec2_errors(word: Meaning, reason: str) -> None:
     ec2().what = AwsError("describe_volumes", "Code", "text", word)
-    assert "describe_volumes" in failed(reason)["msg"]
+    assert "DescribeVolumes" in failed(reason)["msg"]
     failed("auth" if word is Meaning.AUTH else "api_error", state="released")
 
 
