@@ -45,6 +45,18 @@ def config() -> Iterator[LabConfig]:
     assert machine_state(config) == before
 
 
+@pytest.fixture
+def netns_directory() -> Iterator[None]:
+    """The directory of names is a mount already: tests that use `ip netns add` themselves would make it one."""
+    if is_mounted(netns.NETNS_DIR):
+        yield
+        return
+    subprocess.run(["ip", "netns", "add", session_name("x")], check=True)
+    subprocess.run(["ip", "netns", "delete", session_name("x")], check=True)
+    yield
+    subprocess.run(["umount", str(netns.NETNS_DIR)], check=True)
+
+
 def lab(*arguments: str, config: LabConfig | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     name = ["--name", config.name] if config else []
@@ -169,8 +181,7 @@ def test_down_with_a_dead_server(config: LabConfig) -> None:
     assert lab("down", config=config).returncode == 0
 
 
-def test_a_namespace_of_the_same_name_stops_up_and_survives_down(config: LabConfig) -> None:
-    was_mounted = is_mounted(netns.NETNS_DIR)
+def test_a_namespace_of_the_same_name_stops_up_and_survives_down(netns_directory: None, config: LabConfig) -> None:
     subprocess.run(["ip", "netns", "add", config.vpc_netns], check=True)
     try:
         inode = netns.inode_of(config.vpc_netns)
@@ -181,11 +192,9 @@ def test_a_namespace_of_the_same_name_stops_up_and_survives_down(config: LabConf
         assert netns.inode_of(config.vpc_netns) == inode
     finally:
         subprocess.run(["ip", "netns", "delete", config.vpc_netns], check=True)
-        if not was_mounted:  # `ip netns add` made the directory a mount, and it was the first to do so
-            subprocess.run(["umount", str(netns.NETNS_DIR)], check=True)
 
 
-def test_a_namespace_that_took_a_name_over_survives_down(config: LabConfig) -> None:
+def test_a_namespace_that_took_a_name_over_survives_down(netns_directory: None, config: LabConfig) -> None:
     assert lab("up", config=config).returncode == 0
     name = config.instance_netns("i-0123456789abcdef0")
     Ledger(config.ledger_path).intend("netns", name=name, inode=4)
