@@ -107,6 +107,7 @@ def status(found: Mapping[str, Any]) -> str:
             ("NAME", "IMAGE", "STATE"),
             [(item["name"], item["image_id"], item["state"]) for item in _by_name(found["images"], "image_id")],
         ),
+        faults_set(found.get("faults", []), "none is set"),
     ]
     return "\n".join(parts)
 

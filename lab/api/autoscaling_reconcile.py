@@ -14,6 +14,7 @@ from typing import Any
 from moto.autoscaling.models import ASG_NAME_TAG, InstanceState, autoscaling_backends
 from moto.core.exceptions import ServiceException
 
+from lab.api import faults_scaling
 from lab.api.autoscaling_memory import Activity, memory_of, stamp, suspended
 from lab.api.context import LabContext
 
@@ -48,11 +49,17 @@ def reconcile(context: LabContext, group: Any) -> None:
         return
     if not suspended(group, "ReplaceUnhealthy") and not suspended(group, "Terminate"):
         for member in [m for m in group.instance_states if _replaceable(m)]:
+            if faults_scaling.leaving(member):
+                if not faults_scaling.time_to_go(context, group, member):
+                    continue
+            else:
+                _vacate(group, member)
+                if faults_scaling.strikes(context, group, member):
+                    continue
             cause = getattr(member, "lab_cause", USER_CHECK)
-            _vacate(group, member)
             retire(context, group, member, f"At {stamp()} an instance was taken out of service in response to {cause}")
-    counted = [m for m in group.instance_states if m.lifecycle_state in COUNTED]
-    wanted = group.desired_capacity or 0
+    counted = [m for m in group.instance_states if m.lifecycle_state in COUNTED and not faults_scaling.leaving(m)]
+    wanted = (group.desired_capacity or 0) + faults_scaling.surplus(context, group)
     if len(counted) < wanted and not suspended(group, "Launch"):
         _launch_missing(context, group, len(counted), wanted)
     elif len(counted) > wanted and not suspended(group, "Terminate"):

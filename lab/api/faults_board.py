@@ -99,6 +99,12 @@ class FaultBoard:
                 return fault
         return None
 
+    def strike_at_once(self, fault: Fault, occasion: Occasion) -> None:
+        """Count and record that the fault struck by being set."""
+        with self._lock:
+            fault.rhythm.strikes()
+        self.record(fault, occasion)
+
     def record(self, fault: Fault, occasion: Occasion, **more: Any) -> None:
         """Write into the journal that the fault struck: which kind, which instance, which call."""
         fields: dict[str, Any] = {"action": occasion.action, "instance_id": occasion.instance_id, **more}

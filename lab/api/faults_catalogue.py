@@ -9,7 +9,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 MAX_SECONDS = 86400.0
@@ -45,13 +45,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault; ``at_once`` marks those that act when they are set and do not wait for an event."""
+    """One kind of fault; ``at_once`` ones strike when they are set, and ``passing`` ones are over then."""
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...]
     at_once: bool = False
-    values: Mapping[str, Any] = field(default_factory=dict)
+    passing: bool = False
 
     def describe(self) -> dict[str, Any]:
         """The kind as `lab fault list --json` shows it."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from lab.api.faults_catalogue import Kind, Parameter
+from lab.api.faults_catalogue import MAX_SECONDS, Kind, Parameter
 
 TIMES = Parameter("times", "count", "how often it strikes (default: until it is cleared)")
 SKIP = Parameter("skip", "natural", "let that many matching events pass first", 0)
@@ -134,4 +134,80 @@ IMDS = (
     ),
 )
 
-KINDS = {kind.name: kind for kind in (*API, *LIFECYCLE, *IMDS)}
+ONE = Parameter("instance", "instance", "the instance (Name, id or address)", required=True)
+UNIT = Parameter("unit", "word", "a systemd unit of it (default: the whole instance)")
+MOUNT = Parameter("mount", "path", "where a volume is mounted in it", required=True)
+
+HOST = (
+    Kind(
+        "partition",
+        "An instance lives on, but its network interfaces carry nothing; they stay up.",
+        (ONE, Parameter("index", "natural", "only the interface with this device index (default: all)")),
+        at_once=True,
+    ),
+    Kind(
+        "freeze",
+        "All processes of an instance, or of a unit, stop where they stand and go on when the fault is cleared.",
+        (ONE, UNIT),
+        at_once=True,
+    ),
+    Kind(
+        "kill",
+        "The processes of a unit get a signal; or the whole instance loses its power, and EC2 terminates it.",
+        (ONE, UNIT, Parameter("signal", "word", "the signal", "KILL", choices=("KILL", "TERM", "INT", "QUIT", "ABRT"))),
+        at_once=True,
+        passing=True,
+    ),
+    Kind(
+        "disk_full",
+        "One file takes all free space of a mounted volume; it stays with the volume until the fault is cleared.",
+        (ONE, MOUNT, Parameter("leave_bytes", "natural", "how much stays free", 0)),
+        at_once=True,
+    ),
+    Kind(
+        "disk_readonly",
+        "A mounted ext4 volume goes read-only, as after an error of its journal; only a new mount writes again.",
+        (ONE, MOUNT),
+        at_once=True,
+    ),
+    Kind(
+        "disk_dead",
+        "Every read and write of a mounted volume fails until the fault is cleared; then it wants a new mount.",
+        (ONE, MOUNT),
+        at_once=True,
+    ),
+)
+
+PHASES = (
+    *("claim_start", "claim_end", "eni_attached", "volume_attached", "attach_end", "mounted", "configure_end"),
+    *("service_start", "healthy", "signalled"),
+)
+BOOT = (
+    Kind(
+        "boot_kill",
+        "An instance dies, is terminated or reboots the moment its boot comes to a phase.",
+        (
+            Parameter("phase", "word", "the phase", required=True, choices=PHASES),
+            Parameter("action", "word", "what happens", "kill_power", choices=("kill_power", "terminate", "reboot")),
+            *WHOSE,
+            SKIP,
+            Parameter("times", "count", "how often it strikes", 1),
+        ),
+    ),
+)
+
+SCALING = (
+    Kind(
+        "launch_before_gone",
+        "Auto Scaling launches the replacement of an unhealthy instance first, and terminates that one afterwards.",
+        (
+            Parameter("seconds", "seconds", "how long both are in service", MAX_SECONDS),
+            Parameter("extra", "natural", "how many more than desired the group has until the fault is cleared", 0),
+            *WHOSE,
+            SKIP,
+            TIMES,
+        ),
+    ),
+)
+
+KINDS = {kind.name: kind for kind in (*API, *LIFECYCLE, *IMDS, *HOST, *BOOT, *SCALING)}

@@ -13,6 +13,7 @@ from lab.api.faults_board import Fault
 from lab.api.faults_catalogue import FaultRefusedError, read
 from lab.api.faults_hooks import Hook
 from lab.api.faults_kinds import KINDS
+from lab.api.sources import occasion_of
 from lab.machine.shell import MachineError
 
 
@@ -29,6 +30,7 @@ def register(context: LabContext) -> None:
         raise RouteError(405, "faults are listed with GET, set with POST and cleared with DELETE")
 
     context.register_route("faults", faults)
+    context.register_status("faults", lambda: [fault.describe() for fault in context.faults.all()])
 
 
 def _listing(context: LabContext) -> dict[str, Any]:
@@ -52,7 +54,15 @@ def set_fault(context: LabContext, body: Any) -> Fault:
         raise RouteError(400, str(error)) from None
     fault = context.faults.make(name, parameters, tuple(body.get("parameters", {})), known)
     _act(context, fault, "apply")
-    return context.faults.set(fault)
+    context.faults.set(fault)
+    if KINDS[name].at_once:
+        with context.lock:
+            instance = next((i for i in context.ec2.all_instances() if i.id == parameters["instance"]), None)
+            occasion = occasion_of(context, instance)
+        context.faults.strike_at_once(fault, occasion)
+    if KINDS[name].passing:
+        context.faults.clear(fault)
+    return fault
 
 
 def _act(context: LabContext, fault: Fault, verb: str) -> None:
@@ -98,7 +108,14 @@ def clear_faults(context: LabContext, which: str | None) -> list[dict[str, Any]]
             raise RouteError(
                 400, f"'{which}' is neither a kind of fault ({', '.join(sorted(KINDS))}) nor the id of one that is set"
             )
+    problems = []
     for fault in chosen:
-        _act(context, fault, "undo")
-        context.faults.clear(fault)
+        try:
+            _act(context, fault, "undo")
+        except RouteError as error:
+            problems.append(str(error))
+        else:
+            context.faults.clear(fault)
+    if problems:
+        raise RouteError(409, "; ".join(problems))
     return [fault.describe() for fault in chosen]

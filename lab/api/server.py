@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from lab.api import faults_routes, faults_stale, status, strict
+from lab.api import faults_boot, faults_machine, faults_routes, faults_stale, status, strict
 from lab.api.application import LabApplication
 from lab.api.clock import Delays, preset
 from lab.api.context import LabContext, activate, deactivate
@@ -144,7 +144,8 @@ def create_lab_api(
             seed = plant(context, seed_plan or SeedPlan())
             status.register(context)
             faults_routes.register(context)
-            faults_stale.install(context)
+            for part in (faults_stale, faults_machine, faults_boot):
+                part.install(context)
             for name in PARTS:
                 if importlib.util.find_spec(name) is not None:
                     importlib.import_module(name).install(context)

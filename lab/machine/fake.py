@@ -25,6 +25,7 @@ class FakeMachine:
     def __init__(self) -> None:
         """Start with no call and no failure."""
         self.failures: dict[str, BaseException] = {}
+        self.phases: dict[str, set[str]] = {}
         self._calls: list[Call] = []
         self._lock = threading.Lock()
 
@@ -97,3 +98,50 @@ class FakeMachine:
         """Record it and return a recognisable line."""
         self._record("console_output", instance_id)
         return f"{instance_id}: no machine behind this instance\n"
+
+    def partition(self, instance_id: str, device_index: int | None, cut: bool) -> None:
+        """Record it."""
+        self._record("partition", instance_id, device_index, cut)
+
+    def freeze(self, instance_id: str, frozen: bool) -> None:
+        """Record it."""
+        self._record("freeze", instance_id, frozen)
+
+    def crash(self, instance_id: str) -> None:
+        """Record it."""
+        self._record("crash", instance_id)
+
+    def unit_signal(self, instance_id: str, unit: str, signal: str) -> None:
+        """Record it."""
+        self._record("unit_signal", instance_id, unit, signal)
+
+    def disk_at(self, instance_id: str, mount: str) -> str:
+        """Record it and return a volume id."""
+        self._record("disk_at", instance_id, mount)
+        return "vol-00000000000000001"
+
+    def disk_fill(self, instance_id: str, mount: str, leave_bytes: int) -> int:
+        """Record it and return a size."""
+        self._record("disk_fill", instance_id, mount, leave_bytes)
+        return 4096
+
+    def disk_unfill(self, volume_id: str) -> None:
+        """Record it."""
+        self._record("disk_unfill", volume_id)
+
+    def disk_readonly(self, instance_id: str, mount: str) -> None:
+        """Record it."""
+        self._record("disk_readonly", instance_id, mount)
+
+    def disk_dead(self, instance_id: str, mount: str) -> str:
+        """Record it and return a volume id."""
+        self._record("disk_dead", instance_id, mount)
+        return "vol-00000000000000001"
+
+    def disk_revive(self, volume_id: str) -> None:
+        """Record it."""
+        self._record("disk_revive", volume_id)
+
+    def boot_phases(self, instance_id: str) -> frozenset[str]:
+        """Return what a test put into ``phases``; not recorded, because it is asked all the time."""
+        return frozenset(self.phases.get(instance_id, ()))

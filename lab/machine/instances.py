@@ -60,6 +60,8 @@ class Instance:
         self._boots = 0
         self._wanted = "created"
         self._rebooting = False
+        self._frozen = False
+        self._cut: list[int | None] = []
 
     @property
     def instance_id(self) -> str:
@@ -83,7 +85,7 @@ class Instance:
             there = netns.plugged(self.config, self.instance_id)
             for nic in self.spec.nics:
                 if nic.mac not in there:
-                    netns.plug(self.config, self.instance_id, nic)
+                    self.plug(nic)
             attached = {disk.attachment.volume_id for disk in self.disks}
             for attachment in self.spec.volumes:
                 if attachment.volume_id not in attached:
@@ -102,6 +104,25 @@ class Instance:
     def plug(self, nic: Nic) -> None:
         """Make an interface appear."""
         netns.plug(self.config, self.instance_id, nic)
+        if self._cut:
+            self._connect_interfaces()
+
+    def partition(self, device_index: int | None, cut: bool) -> None:
+        """Let interfaces (None: all, also those to come) carry nothing while they stay up, or undo that."""
+        with self.lock:
+            if self._namespace is None:
+                raise MachineError(f"{self.instance_id} has no network on this machine")
+            if cut:
+                self._cut.append(device_index)
+            elif device_index in self._cut:
+                self._cut.remove(device_index)
+            self._connect_interfaces()
+
+    def _connect_interfaces(self) -> None:
+        bridge = netns.subnet_of(self.spec.nics[0]).bridge
+        for inner, outer in netns.outer_ends(self.config, self.instance_id).items():
+            cut = None in self._cut or any(inner == f"eth{index}" for index in self._cut)
+            netns.connect(self.config, outer, None if cut else bridge)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -208,6 +229,8 @@ class Instance:
 
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill every process of the instance and wait until nspawn has seen it; call with the lock held."""
+        if self._frozen:
+            self.freeze(False)  # version 1 delivers no signal to what is frozen
         leader = nspawn.leader_of(process.pid)
         if leader is not None:
             processes.kill(leader, processes.start_time(leader))
@@ -219,6 +242,16 @@ class Instance:
     def freeze(self, frozen: bool) -> None:
         """Stop or continue every process of the instance where it stands."""
         cgroups.freeze(self._cgroup, frozen)
+        self._frozen = frozen
+
+    def crash(self) -> None:
+        """Kill everything at once, as a host that dies does; nobody is told."""
+        with self.lock:
+            process = self._process
+            if process is None:
+                raise MachineError(f"{self.instance_id} does not run")
+            self._wanted = "stopped"
+            self._kill(process)
 
     def terminate(self) -> None:
         """Leave nothing of the instance; every step is tried even if an earlier one failed."""

@@ -13,6 +13,7 @@ from typing import Any
 from lab.config import LabConfig
 from lab.ledger import Ledger
 from lab.machine import netns
+from lab.machine.faults import FaultVerbs
 from lab.machine.images import ImageStore
 from lab.machine.instances import Instance
 from lab.machine.protocol import InstanceSpec, Nic, VolumeAttachment
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 0.5
 
 
-class LabMachine:
+class LabMachine(FaultVerbs):
     """EC2's consequences on this machine; each call may block, and calls for different instances run side by side."""
 
     def __init__(self, config: LabConfig, ledger: Ledger) -> None:

@@ -22,6 +22,7 @@ from lab.machine.shell import CommandError, MachineError, run
 from lab.machine.trees import is_mounted
 
 NETNS_DIR = Path("/run/netns")
+VOID_BRIDGE = "br-void"
 # Runs in a new namespace: says so on its output and waits until its input ends.
 _HOLDER = "import sys; print('ready', flush=True); sys.stdin.read()"
 
@@ -179,6 +180,36 @@ def plugged(config: LabConfig, instance_id: str) -> dict[str, str]:
         fields = line.split()
         found[fields[fields.index("link/ether") + 1]] = fields[1].partition("@")[0].rstrip(":")
     return found
+
+
+def outer_ends(config: LabConfig, instance_id: str) -> dict[str, str]:
+    """Return the VPC's end of each of an instance's veths, by the name of the instance's end."""
+    listing = run(["ip", "-n", config.vpc_netns, "-o", "link", "show", "type", "veth"])
+    outer = {}
+    for line in listing.splitlines():
+        index, name = line.split()[:2]
+        outer[index.rstrip(":")] = name.partition("@")[0].rstrip(":")
+    found = {}
+    inside = run(["ip", "-n", config.instance_netns(instance_id), "-o", "link", "show", "type", "veth"])
+    for line in inside.splitlines():
+        name, _, peer = line.split()[1].rstrip(":").partition("@if")
+        found[name] = outer[peer]
+    return found
+
+
+def connect(config: LabConfig, outer: str, bridge: str | None) -> None:
+    """Put the VPC's end of a veth on a bridge; without one on a bridge that is down, which drops everything.
+
+    The carrier stays, so that the instance sees an interface that is up and nobody who answers.
+    """
+    inside = ["ip", "-n", config.vpc_netns, "link"]
+    if bridge is None:
+        try:
+            run([*inside, "add", VOID_BRIDGE, "type", "bridge"])
+        except CommandError as error:
+            if "File exists" not in error.output:
+                raise
+    run([*inside, "set", outer, "master", bridge or VOID_BRIDGE])
 
 
 def unplug_all(config: LabConfig, instance_id: str) -> None:

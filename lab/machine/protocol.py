@@ -86,5 +86,38 @@ class Machine(Protocol):
     def image_delete(self, image_id: str) -> None:
         """Forget an image's tree."""
 
+    def partition(self, instance_id: str, device_index: int | None, cut: bool) -> None:
+        """Let the instance's interfaces (or the one with this index) carry nothing, or again what they carried."""
+
+    def freeze(self, instance_id: str, frozen: bool) -> None:
+        """Stop every process of the instance where it stands, or let them go on."""
+
+    def crash(self, instance_id: str) -> None:
+        """Take the power away: every process is killed at once, and nobody is told."""
+
+    def unit_signal(self, instance_id: str, unit: str, signal: str) -> None:
+        """Send a signal to every process of a unit that is active."""
+
+    def disk_at(self, instance_id: str, mount: str) -> str:
+        """Return the id of the volume that is mounted there; raise if none is."""
+
+    def disk_fill(self, instance_id: str, mount: str, leave_bytes: int) -> int:
+        """Let one file take the file system's free space but for ``leave_bytes``; return its size."""
+
+    def disk_unfill(self, volume_id: str) -> None:
+        """Remove that file from wherever the volume is mounted now."""
+
+    def disk_readonly(self, instance_id: str, mount: str) -> None:
+        """Let the file system go read-only as after an error of its journal; only a new mount writes again."""
+
+    def disk_dead(self, instance_id: str, mount: str) -> str:
+        """Let every read and write of the device fail; return the volume's id."""
+
+    def disk_revive(self, volume_id: str) -> None:
+        """Let the device work again; a file system that has given up needs a new mount."""
+
+    def boot_phases(self, instance_id: str) -> frozenset[str]:
+        """Return what this boot has recorded, as ``phase@boot id``, and ``mounted`` when a volume is."""
+
     def console_output(self, instance_id: str) -> str:
         """Return what the instance printed on its console so far (empty if nothing)."""

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
+import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from lab.machine.shell import CommandError, MachineError, run
 
 _VOLUME_ID = re.compile(r"vol-[0-9a-f]{8,17}")
 _SYS_BLOCK = Path("/sys/block")
+# linux/loop.h: struct loop_info64 and its calls
+_LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
+_LOOP_INFO64_BYTES, _LOOP_SIZELIMIT_OFFSET = 232, 32
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,15 @@ def release(path: Path, backing: Path, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise MachineError(f"{path} was detached from {backing} but something still holds it open")
         time.sleep(0.02)
+
+
+def limit_size(device: LoopDevice, size_bytes: int) -> None:
+    """Let a loop device end after so many bytes (0: where its file does); what lies beyond fails with EIO."""
+    with device.path.open("rb") as handle:
+        status = bytearray(_LOOP_INFO64_BYTES)
+        fcntl.ioctl(handle, _LOOP_GET_STATUS64, status)
+        struct.pack_into("=Q", status, _LOOP_SIZELIMIT_OFFSET, size_bytes)
+        fcntl.ioctl(handle, _LOOP_SET_STATUS64, bytes(status))
 
 
 def in_use(device: Path) -> bool:

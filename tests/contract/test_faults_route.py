@@ -83,3 +83,9 @@ def test_the_journal_knows_when_a_fault_was_set_and_cleared(strict: Probe, fault
     faults.clear()
     events = [e for e in ask(strict.endpoint, "GET", "events")[1]["events"] if e.get("fault") == made["id"]]
     assert [event["kind"] for event in events] == ["fault_set", "fault_cleared"]
+
+
+def test_the_status_shows_what_is_set(strict: Probe, faults: FaultClient) -> None:
+    made = faults.set("attaching_stuck")
+    shown = ask(strict.endpoint, "GET", "status?sections=faults")[1]
+    assert [fault["id"] for fault in shown["faults"]] == [made["id"]]

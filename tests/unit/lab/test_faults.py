@@ -14,6 +14,7 @@ from lab.api.faults_board import FaultBoard
 from lab.api.faults_catalogue import FaultRefusedError, known_actions, read
 from lab.api.faults_kinds import KINDS
 from lab.api.faults_match import Occasion, Rhythm, concerns
+from lab.machine.faults import Mount, mounts_of
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,11 @@ def test_faults_are_shown_to_people():
     assert text.endswith("Faults: none is set\n")
     shown = {"id": "f1", "kind": "x", "parameters": {"actions": ["A", "B"]}, "struck": 2, "remaining": None}
     assert "actions=A,B" in render.faults_set([shown], "")
+
+
+def test_a_mountinfo_file_is_read():
+    text = (
+        "29 1 0:26 / / rw,relatime shared:1 - overlay overlay rw,lowerdir=/l\n"
+        "45 29 7:3 / /var/lib/a\\040b rw,relatime shared:9 - ext4 /dev/nvme1n1 rw\n"
+    )
+    assert mounts_of(text) == [Mount("/", (0, 26), "overlay"), Mount("/var/lib/a b", (7, 3), "ext4")]
