@@ -38,6 +38,15 @@ class Ec2:
         volumes = self.api.pages("describe_volumes", "Volumes", Filters=filters)
         return build_pools(cluster, interfaces, volumes, scheme, expected)
 
+    def describe_parts(self, filters: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the interfaces and the volumes that match, as EC2 describes them."""
+        interfaces = self.api.pages("describe_network_interfaces", "NetworkInterfaces", Filters=filters)
+        return interfaces, self.api.pages("describe_volumes", "Volumes", Filters=filters)
+
+    def tag(self, resource_ids: list[str], tags: dict[str, str]) -> None:
+        """Set tags on resources with one CreateTags."""
+        self.api.call("create_tags", Resources=resource_ids, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+
     def instance_states(self, instance_ids: tuple[str, ...]) -> dict[str, str]:
         """Return the state of each instance; one that EC2 does not know is absent (the filter makes that no error)."""
         filters = [{"Name": "instance-id", "Values": list(instance_ids)}]

@@ -64,10 +64,13 @@ class Identity:
     eni: Eni
     volumes: tuple[Volume, ...]
 
+    def parts(self) -> tuple[Eni | Volume, ...]:
+        """Return the ENI and the volumes."""
+        return (self.eni, *self.volumes)
+
     def attached_instances(self) -> set[str]:
         """Return every instance that has a part of this identity attached."""
-        parts = [self.eni.instance_id, *(volume.instance_id for volume in self.volumes)]
-        return {instance for instance in parts if instance}
+        return {part.instance_id for part in self.parts() if part.instance_id}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON shape that modules hand to plays; C(instance_id) is the ENI's holder."""

@@ -60,7 +60,8 @@ def volume_counts(declared: DeclaredPools) -> dict[str, dict[int, int]]:
     }
 
 
-def _difference(identity: Identity, one: Declared | None) -> str | None:
+def difference(identity: Identity, one: Declared | None) -> str | None:
+    """Return how the inventory declares an identity otherwise than the tags tell it, or None."""
     what = f"{identity.role} {identity.node_id}"
     actual = f"{identity.eni.private_ip} in {identity.availability_zone} ({identity.eni.id})"
     if one is None:
@@ -77,7 +78,7 @@ def mismatch(reading: PoolReading, declared: DeclaredPools, role: str) -> str | 
     Looks at the declared roles and at C(role). An identity that is not whole is reported as a fault, not here.
     """
     found = [
-        _difference(identity, declared.get(one_role, {}).get(identity.node_id))
+        difference(identity, declared.get(one_role, {}).get(identity.node_id))
         for one_role in sorted({*declared, role})
         for identity in reading.of_role(one_role)
     ]

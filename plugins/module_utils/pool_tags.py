@@ -83,6 +83,23 @@ class TagScheme:
         return Labels(tags[self.role], tags.get(self.node_id), tags.get(self.volume), name)
 
 
+def every_label(scheme: TagScheme, name: str) -> list[Labels]:
+    """Return what all patterns read in a name; more than one is an ambiguity that a planner must not guess away.
+
+    Unlike C(TagScheme.labels) this leaves C(volume) None where the pattern does not say it.
+    """
+    found: dict[tuple[str, str, str | None], Labels] = {}
+    for role, patterns in scheme.name_patterns.items():
+        for pattern in patterns:
+            match = _regex(pattern).fullmatch(name)
+            if match:
+                parts = match.groupdict()
+                node_id, volume = str(int(parts["node_id"])), parts.get("volume")
+                volume = None if volume is None else str(int(volume))
+                found[role, node_id, volume] = Labels(role, node_id, volume, name, by_name=True)
+    return list(found.values())
+
+
 def scheme_from_options(options: Mapping[str, Any]) -> TagScheme:
     """Build the scheme from a module's C(tag_*) and C(name_patterns) options; raise PatternError on nonsense."""
     patterns = {}

@@ -124,7 +124,17 @@ def test_the_shipped_inventories_have_no_fault(name: str) -> None:
     assert faults(place, name, {"aws": "orders", "lab": "demo"}[name]) == []
 
 
-PLAYBOOKS = ["artifacts_gather", "cluster_status", "cluster_wait", "image_bake", "nodes_provision", "pool_provision"]
+PLAYBOOKS = [
+    "artifacts_gather",
+    "claims_restore",
+    "cluster_status",
+    "cluster_wait",
+    "identity_release",
+    "image_bake",
+    "nodes_provision",
+    "pool_adopt",
+    "pool_provision",
+]
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)

@@ -1,0 +1,35 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the modules that an operator runs over identities."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Equal to ``operator_module.OPERATOR_OPTIONS`` without the pool's own; a test compares them."""
+
+    DOCUMENTATION = r"""
+options:
+  cluster:
+    description: Name of the cluster.
+    type: str
+    required: true
+  zookeeper_hosts:
+    description:
+      - ZooKeeper servers as C(host:port).
+      - By default the fixed addresses of the cluster's C(zookeeper) pool, port 2181.
+    type: list
+    elements: str
+  expected_pools:
+    description:
+      - The pools as the inventory declares them (C(holdfast_pools)), for the number of volumes of each identity.
+    type: dict
+    default: {}
+  grace_period_seconds:
+    description: A holder that EC2 does not know counts as alive while its claim is younger than this.
+    type: int
+    default: 60
+requirements:
+  - kazoo
+"""

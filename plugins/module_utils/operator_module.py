@@ -1,0 +1,40 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules share that an operator runs over identities: options, early refusals, a reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import missing_required_lib
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import claims_path
+from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader, Ec2Port, make_reader
+from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
+from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import PatternError, scheme_from_options
+
+OPERATOR_OPTIONS: dict[str, dict[str, Any]] = {
+    "cluster": {"type": "str", "required": True},
+    "zookeeper_hosts": {"type": "list", "elements": "str"},
+    "expected_pools": {"type": "dict", "default": {}},
+    "grace_period_seconds": {"type": "int", "default": 60},
+    **POOL_OPTIONS,
+}
+
+
+def operator_reader(module: Any, ec2: Ec2Port, roles: list[str]) -> ClusterReader:
+    """Return the reader for the module's parameters; fail on what can never work."""
+    params = module.params
+    try:
+        for role in roles:
+            claims_path(params["cluster"], role)
+        scheme = scheme_from_options(params)
+        reader = make_reader(params, ec2, scheme)
+    except (PatternError, ValueError) as error:
+        fail(module, "bad_parameter", str(error))
+    if params["grace_period_seconds"] < 0:
+        told = f"grace_period_seconds is {params['grace_period_seconds']}; it must be 0 or more."
+        fail(module, "bad_parameter", told)
+    if roles and not zk_claims.HAS_KAZOO:
+        fail(module, "missing_library", missing_required_lib("kazoo"))
+    return reader
