@@ -31,6 +31,8 @@ POSITIONS = {
     "_failed": 1,
     "_problem": 0,
     "Fault": 0,
+    "Row": 3,
+    "_pause": 1,
 }
 #: Dictionaries whose keys, or whose values, are such words.
 KEYED = {"NEXT_STEPS"}
