@@ -20,6 +20,7 @@ from lab.api.context import LabContext, activate, deactivate
 from lab.api.events import EventJournal
 from lab.api.imds import ImdsServer
 from lab.api.lifecycle import forget_terminated, instance_exited
+from lab.api.request_rate import RequestRate
 from lab.api.seed import Seed, SeedPlan, plant
 from lab.machine.fake import FakeMachine
 from lab.machine.protocol import Machine
@@ -37,13 +38,17 @@ _SWEEP_SECONDS = 15.0
 
 @dataclass(repr=False, eq=False)
 class LabApi:
-    """A running API. ``clock`` are the live delays; ``stop`` ends servers and workers and forgets moto's state."""
+    """A running API. ``clock`` are the live delays; ``stop`` ends servers and workers and forgets moto's state.
+
+    ``request_rate.limit(...)`` lets it refuse requests beyond EC2's rates.
+    """
 
     context: LabContext
     seed: Seed
     host: str
     port: int
     imds: ImdsServer | None
+    request_rate: RequestRate
     _server: BaseWSGIServer
     _thread: threading.Thread
 
@@ -153,7 +158,8 @@ def create_lab_api(
         if imds_address:
             imds = ImdsServer(context, *imds_address)
             imds.start()
-        server = make_server(host, port, LabApplication(context), threaded=True, request_handler=_handler())
+        request_rate = RequestRate(LabApplication(context), context)
+        server = make_server(host, port, request_rate, threaded=True, request_handler=_handler())
     except BaseException:
         if imds:
             imds.stop()
@@ -164,7 +170,7 @@ def create_lab_api(
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="lab-api", daemon=True)
     thread.start()
     context.events.record("api_started", host=host, port=server.server_port)
-    return LabApi(context, seed, host, server.server_port, imds, server, thread)
+    return LabApi(context, seed, host, server.server_port, imds, request_rate, server, thread)
 
 
 def start_strict_ec2(

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,8 @@ except ImportError:
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
+ATTEMPTS = 6
+READ_ATTEMPTS = 3
 
 
 class AwsError(Exception):
@@ -57,28 +61,33 @@ def known_error(operation: str, code: str, text: str, service: str = "ec2", http
 
 
 class Api:
-    """A client of one AWS service that counts its requests (a retry by the SDK inside one request is not another)."""
+    """A client of one AWS service that counts every request that it sends, retries too.
 
-    def __init__(self, module: Any, service: str, retries: int = 6) -> None:
+    What AWS refuses for the moment is retried here, with jitter and pauses of up to 1, 2, 4, 8 and 15 s, and nowhere
+    else: the SDK's own retries inside would multiply the requests of a throttled herd. A read whose reply is lost is
+    sent again too; a write is not, its caller reads first.
+    """
+
+    def __init__(self, module: Any, service: str) -> None:
         config = botocore.config.Config(
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
-            retries={"mode": "standard", "max_attempts": 2},
+            retries={"mode": "standard", "total_max_attempts": 1},
         )
         self.service = service
         self.client = module.client(service, config=config)
         self.requests: list[str] = []
-        self.client.meta.events.register("before-call", self._count)
+        self.client.meta.events.register("before-send", self._count)
         self._retry = AWSRetry.jittered_backoff(
-            retries=retries, delay=1, max_delay=15, catch_extra_error_codes=list(RETRIED)
+            retries=ATTEMPTS, delay=1, max_delay=15, catch_extra_error_codes=list(RETRIED)
         )
 
-    def _count(self, model: Any, **_kwargs: Any) -> None:
-        self.requests.append(model.name)
+    def _count(self, event_name: str, **_kwargs: Any) -> None:
+        self.requests.append(event_name.rsplit(".", 1)[1])
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one call; raise AwsError."""
-        return self._translated(operation, lambda: getattr(self.client, operation)(**parameters))
+        return self._translated(operation, lambda: self._retry(getattr(self.client, operation))(**parameters))
 
     def pages(self, operation: str, key: str, **parameters: Any) -> list[dict[str, Any]]:
         """Make one describe, with as many pages as it takes, and return all entries under C(key)."""
@@ -87,7 +96,7 @@ class Api:
             found: list[dict[str, Any]] = []
             token: dict[str, str] = {}
             while True:
-                answer = getattr(self.client, operation)(**parameters, **token)
+                answer = self._page(operation, **parameters, **token)
                 found += answer.get(key) or []
                 if not answer.get("NextToken"):
                     return found
@@ -95,9 +104,19 @@ class Api:
 
         return self._translated(operation, read)
 
+    def _page(self, operation: str, **parameters: Any) -> Any:
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                return self._retry(getattr(self.client, operation))(**parameters)
+            except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError):
+                if attempt == READ_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0, attempt))  # noqa: S311 (jitter)
+        raise AssertionError("unreachable")
+
     def _translated(self, operation: str, function: Callable[[], Any]) -> Any:
         try:
-            return self._retry(function)()
+            return function()
         except botocore.exceptions.ClientError as error:
             told = error.response.get("Error", {})
             meta = error.response.get("ResponseMetadata", {})

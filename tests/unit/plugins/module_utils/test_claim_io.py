@@ -4,18 +4,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from ansible_collections.amazon.aws.plugins.module_utils import cloud
 from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
-from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api, AwsError
+from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import ATTEMPTS, READ_ATTEMPTS, Api, AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ParamValidationError
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
 from kazoo import exceptions as kazoo_errors
 from kazoo.handlers.threading import KazooTimeoutError
 
@@ -42,9 +49,16 @@ class Module:
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """All pauses, which take no time here."""
+    taken: list[float] = []
+    monkeypatch.setattr(time, "sleep", taken.append)
+    return taken
+
+
+@pytest.fixture
+def api(pauses: list[float]) -> Api:
     """An EC2 API whose pauses take no time."""
-    monkeypatch.setattr(cloud.time, "sleep", lambda _seconds: None)
     return Api(Module(), "ec2")
 
 
@@ -66,28 +80,88 @@ def replies(api: Api, *answers: Any) -> list[dict[str, Any]]:
     return asked
 
 
+def wire(api: Api, *answers: tuple[int, str] | Exception) -> list[str]:
+    """Let what the SDK sends be answered with (status, XML), the last one for ever; return the bodies it sent."""
+    sent: list[str] = []
+
+    def answer(request: Any, **_more: Any) -> AWSResponse:
+        sent.append(request.body.decode() if isinstance(request.body, bytes) else str(request.body))
+        now = answers[min(len(sent), len(answers)) - 1]
+        if isinstance(now, Exception):
+            raise now
+        status, body = now
+        return AWSResponse(request.url, status, {}, SimpleNamespace(stream=lambda: [body.encode()]))
+
+    api.client.meta.events.register("before-send", answer)
+    return sent
+
+
+def volumes(volume_id: str, token: str = "") -> tuple[int, str]:
+    """One page of DescribeVolumes."""
+    more = f"<nextToken>{token}</nextToken>" if token else ""
+    item = f"<item><volumeId>{volume_id}</volumeId></item>"
+    return 200, f"<DescribeVolumesResponse><volumeSet>{item}</volumeSet>{more}</DescribeVolumesResponse>"
+
+
+def refusal(code: str, status: int) -> tuple[int, str]:
+    """An error as EC2 sends it."""
+    error = f"<Error><Code>{code}</Code><Message>not now</Message></Error>"
+    return status, f"<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>"
+
+
 def test_pages_are_one_describe_and_every_request_is_counted(api: Api) -> None:
-    asked = replies(api, {"Volumes": [{"VolumeId": "vol-1"}], "NextToken": "t"}, {"Volumes": [{"VolumeId": "vol-2"}]})
+    sent = wire(api, volumes("vol-1", "t"), volumes("vol-2"))
     assert [item["VolumeId"] for item in api.pages("describe_volumes", "Volumes")] == ["vol-1", "vol-2"]
-    assert [body.get("NextToken") for body in asked] == [None, "t"]
+    assert ["NextToken=t" in body for body in sent] == [False, True]
     assert api.requests == ["DescribeVolumes", "DescribeVolumes"]
 
 
-def test_throttling_is_retried_and_counted(api: Api) -> None:
-    throttled = {"Error": {"Code": "RequestThrottled", "Message": "slow down"}, "status": 503}
-    replies(api, throttled, {"Volumes": []})
-    assert api.pages("describe_volumes", "Volumes") == []
-    assert len(api.requests) == 2
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("RequestLimitExceeded", 503), ("Throttling", 400), ("InternalError", 500), ("Unavailable", 503)],
+)
+def test_passing_error_is_retried_and_each_retry_counted(api: Api, code: str, status: int) -> None:
+    sent = wire(api, volumes("vol-1", "t"), refusal(code, status), volumes("vol-2"))
+    assert [item["VolumeId"] for item in api.pages("describe_volumes", "Volumes")] == ["vol-1", "vol-2"]
+    assert ["NextToken=t" in body for body in sent] == [False, True, True]  # the page is read again, not all pages
+    assert api.requests == ["DescribeVolumes"] * 3
 
 
 def test_endless_throttling_ends_as_a_retry_later(api: Api) -> None:
-    replies(
-        api, *[{"Error": {"Code": "RequestLimitExceeded", "Message": "slow down"}, "status": 503} for _each in range(9)]
-    )
+    sent = wire(api, refusal("RequestLimitExceeded", 503))
     with pytest.raises(AwsError) as caught:
         api.call("describe_volumes")
-    assert caught.value.word is Meaning.RETRY
-    assert len(api.requests) == 6
+    assert (caught.value.word, caught.value.code) == (Meaning.RETRY, "RequestLimitExceeded")
+    assert len(sent) == len(api.requests) == ATTEMPTS
+
+
+def test_lost_reply_of_a_read_is_read_again_and_of_a_write_is_not(api: Api) -> None:
+    lost = ReadTimeoutError(endpoint_url="http://x")
+    assert len(wire(api, lost, lost, volumes("vol-1"))) == 0
+    assert [item["VolumeId"] for item in api.pages("describe_volumes", "Volumes")] == ["vol-1"]
+    assert len(api.requests) == 3
+    api = Api(Module(), "ec2")
+    wire(api, lost)
+    with pytest.raises(AwsError) as caught:
+        api.pages("describe_volumes", "Volumes")
+    assert (caught.value.word, len(api.requests)) == (Meaning.RETRY, READ_ATTEMPTS)
+    with pytest.raises(AwsError):
+        api.call("attach_volume", VolumeId="vol-1", InstanceId="i-1", Device="/dev/sdf")
+    assert api.requests[READ_ATTEMPTS:] == ["AttachVolume"]
+
+
+def test_pauses_of_a_throttled_call_grow_and_differ(api: Api, pauses: list[float]) -> None:
+    wire(api, refusal("RequestLimitExceeded", 503))
+    runs = []
+    for _each in range(10):
+        pauses.clear()
+        with pytest.raises(AwsError):
+            api.call("describe_volumes")
+        assert all(0 <= pause <= 2**number for number, pause in enumerate(pauses))
+        runs.append(tuple(pauses))
+    assert {len(run) for run in runs} == {ATTEMPTS - 1}
+    assert len(set(runs)) == len(runs)
+    assert max(run[-1] for run in runs) > 4
 
 
 @pytest.mark.parametrize(
