@@ -24,6 +24,14 @@ RECOVERY = re.compile(
 )
 SECRET = re.compile(r"(?i)([\w.\-]*(?:password|passwd|secret|token|credential|jaas)[\w.\-]*\s*[=:]\s*).*")
 URL_USER = re.compile(r"//[^/@\s]+@")
+#: What Kafka says before it ends because of an exception, which stands in the line after.
+FATAL = ("Fatal error during KafkaServer startup", "Exiting Kafka due to fatal exception")
+#: The exceptions of a broker that reached no ZooKeeper server, or none with a quorum.
+ZOOKEEPER_AWAY = re.compile(
+    r"ZooKeeperClientTimeoutException|ZooKeeperClientExpiredException|"
+    r"KeeperException\$(ConnectionLoss|OperationTimeout|SessionExpired)Exception"
+)
+ZOOKEEPER_THERE = "[ZooKeeperClient Kafka server] Connected"
 JOURNAL_LINES = 12
 RECOVERY_LINES = 200
 LINE_CHARACTERS = 300
@@ -108,6 +116,16 @@ def last_recovery_line(lines: Sequence[str]) -> str:
     return next((line for line in reversed(lines) if RECOVERY.search(line)), "")
 
 
+def ended_without_zookeeper(lines: Sequence[str]) -> bool:
+    """Whether the last thing that ended Kafka was that no ZooKeeper answered, and it has met none since."""
+    for number in range(len(lines) - 1, -1, -1):
+        if ZOOKEEPER_THERE in lines[number]:
+            return False
+        if any(words in lines[number] for words in FATAL):
+            return bool(ZOOKEEPER_AWAY.search(" ".join(lines[number : number + 2])))
+    return False
+
+
 class Systemd:
     """One unit of this host."""
 
@@ -127,6 +145,10 @@ class Systemd:
             return ""
         line = last_recovery_line(self._journal(RECOVERY_LINES, "short-unix"))
         return f"{service.pid} {self._open_segments(service.pid)} {self._read_steps(service.pid)} {line}"
+
+    def misses_zookeeper(self) -> bool:
+        """Whether Kafka ends again and again only because ZooKeeper is away: no fault of this instance's."""
+        return ended_without_zookeeper(self._journal(RECOVERY_LINES, "cat"))
 
     def last_words(self) -> str:
         """Return the newest lines of its journal for a failure's message."""

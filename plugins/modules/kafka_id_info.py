@@ -103,7 +103,7 @@ cluster_id:
   type: str
 give_up:
   description: V(false), another instance would find the same volumes and the same cluster.
-  returned: when the volumes contradict the cluster
+  returned: when the volumes contradict the cluster, or an empty volume cannot be judged because ZooKeeper is away
   type: bool
 reason:
   description:
@@ -216,7 +216,8 @@ def main() -> None:
     except KazooTimeoutError:
         message = f"No ZooKeeper server of {hosts} answers."
         if module.params["answer_required"] or module.params["volume_empty"]:
-            module.fail_json(msg=message, reason="zookeeper_unreachable")
+            # Another instance with the same empty volume would have to ask the same servers.
+            module.fail_json(msg=message, reason="zookeeper_unreachable", give_up=False)
         module.warn(f"{message} The data of broker {module.params['broker_id']} were not compared with the cluster.")
         module.exit_json(changed=False, answered=False)
     except (KazooException, ValueError, KeyError, TypeError) as error:

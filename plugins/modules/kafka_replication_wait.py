@@ -180,6 +180,8 @@ reason:
   description:
     - Why it failed.
     - V(crash_loop), V(service_failed) and V(service_stopped) speak of O(service); the message has its last lines.
+    - V(zookeeper_unreachable) means that O(service) ends again and again because no ZooKeeper server answers it. It is
+      waited for within O(stall_timeout_seconds), however often it restarts, and RV(give_up) is V(false).
     - V(timeout) and V(stalled) mean that replicas lag; V(not_registered), V(wrong_host) and V(offline) say what else is
       wrong at the end of the wait; V(unreachable) means that no broker of O(bootstrap_servers), or one of O(node_ids),
       answers; V(auth), V(kafka_error), V(bad_parameter) and V(missing_library) speak of the connection and the call.
@@ -262,14 +264,25 @@ class Waiting:
 
     def poll(self) -> Decision:
         """Read once and decide."""
-        moving: bool | None = None
-        if self.service is not None:
-            seen = self.service.look()
-            fault = self._fault(seen)
-            if fault:
-                said = f"{fault.message}.{self.service.last_words()}"
-                return Decision("failed", fault.reason, said, give_up=fault.own)
-            moving = self.watch.moved(self.service.recovery(seen))
+        if self.service is None:
+            return self._observe(None)
+        seen = self.service.look()
+        fault = self._fault(seen)
+        crashes = seen.restarts > self.watch.restarts_before or not seen.runs
+        orphaned = crashes and self.service.misses_zookeeper()
+        if fault and not (orphaned and fault.reason == "crash_loop"):
+            said = f"{fault.message}.{self.service.last_words()}"
+            return Decision("failed", fault.reason, said, give_up=fault.own)
+        # A process that starts anew and anew without ZooKeeper is no progress.
+        moving = self.watch.moved(self.service.recovery(seen)) and not orphaned
+        decision = self._observe(moving)
+        if decision.state == "failed" and orphaned:
+            said = f"{seen.unit} reaches no ZooKeeper server and starts again until it does: {decision.message}"
+            return Decision("failed", "zookeeper_unreachable", f"{said}.{self.service.last_words()}")
+        return decision
+
+    def _observe(self, moving: bool | None) -> Decision:
+        """Read the cluster and decide; ``moving`` is whether the watched service still recovers."""
         try:
             self.reading = self._read()
         except kafka_reader.ReadError as error:

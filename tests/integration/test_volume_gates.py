@@ -160,3 +160,4 @@ def test_a_lone_server_that_lost_its_data_is_refused(tmp_path: Path) -> None:
     )
     assert (code != 0, allowed) == (True, False)
     assert "reason: database_missing" in printed
+    assert "give_up: false" in printed, "another instance would find the same empty volume"

@@ -91,3 +91,30 @@ def test_the_last_words_have_no_secrets() -> None:
     assert "me:pw" not in words
     assert "example.com" in words
     assert "empty" in Systemd("u", Host().run).last_words()
+
+
+FATAL = "ERROR Exiting Kafka due to fatal exception during startup. (kafka.Kafka$)"
+TIMED_OUT = (
+    "kafka.zookeeper.ZooKeeperClientTimeoutException: Timed out waiting for connection while in state: CONNECTING"
+)
+OTHER = "kafka.common.InconsistentBrokerIdException: Configured broker.id 1 doesn't match stored broker.id 2"
+CONNECTED = "INFO [ZooKeeperClient Kafka server] Connected. (kafka.zookeeper.ZooKeeperClient)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "away"),
+    [
+        ([FATAL, TIMED_OUT, "INFO shutting down"], True),
+        ([FATAL, TIMED_OUT, "INFO starting", "INFO Waiting until connected."], True),
+        ([FATAL, TIMED_OUT, "INFO starting", CONNECTED], False),
+        ([CONNECTED, FATAL, TIMED_OUT], True),
+        ([FATAL, TIMED_OUT, CONNECTED, FATAL, OTHER], False),
+        ([FATAL, OTHER], False),
+        ([FATAL], False),
+        (["WARN Session 0x0 for server", TIMED_OUT], False),
+        ([], False),
+    ],
+)
+def test_what_ended_kafka_is_zookeepers_absence_or_its_own_fault(lines: list[str], away: bool) -> None:
+    assert service_watch.ended_without_zookeeper(lines) is away
+    assert Systemd("u", Host("\n".join(lines)).run).misses_zookeeper() is away

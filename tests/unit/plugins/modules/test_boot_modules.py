@@ -122,7 +122,7 @@ def test_a_lost_zookeeper_holds_up_an_empty_volume_only(zookeeper: type[Zookeepe
     owned = run_module(kafka_id_info, {**ASK, "answer_required": False, "volume_cluster_ids": ["abc"]})
     assert (owned["failed"], owned["answered"]) == (False, False)
     empty = run_module(kafka_id_info, {**ASK, "answer_required": False, "volume_empty": True})
-    assert empty["reason"] == "zookeeper_unreachable"
+    assert (empty["reason"], empty["give_up"]) == ("zookeeper_unreachable", False)
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

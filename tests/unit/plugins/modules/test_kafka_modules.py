@@ -150,3 +150,29 @@ def test_a_service_that_crashes_ends_the_wait_with_its_last_lines(
     assert (result["failed"], result["reason"], result["give_up"]) == (True, reason, True)
     assert "no space left" in result["msg"]
     assert result["waited_seconds"] < 30
+
+
+ORPHANED = (
+    "ERROR Exiting Kafka due to fatal exception during startup. (kafka.Kafka$)\n"
+    "kafka.zookeeper.ZooKeeperClientTimeoutException: Timed out waiting for connection while in state: CONNECTING\n"
+)
+
+
+def test_a_broker_that_ends_only_for_lack_of_zookeeper_is_waited_for_and_never_given_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(range(10**6))
+
+    def run_command(_module: Any, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+        if argv[0] == "journalctl":
+            return 0, ORPHANED, ""
+        return 0, SYSTEMD.format("activating", next(looks)), ""
+
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.run_command", run_command)
+    monkeypatch.setattr(kafka_reader, "Reader", _refusing("unreachable"))
+    arguments = {**SOMEWHERE, "node_ids": [1], "service": "kafka.service", "poll_seconds": 0.01}
+    result = run(kafka_replication_wait, capsys, **arguments, stall_timeout_seconds=0.5, timeout_seconds=60)
+    assert (result["failed"], result["reason"], result["give_up"]) == (True, "zookeeper_unreachable", False)
+    assert next(looks) > 8, "more restarts than a crash loop has"
+    assert 0.5 <= result["waited_seconds"] < 30, "restarts alone are no progress"
+    assert "Timed out waiting for connection" in result["msg"]
