@@ -181,7 +181,7 @@ reason:
     - Why it failed.
     - V(crash_loop), V(service_failed) and V(service_stopped) speak of O(service); the message has its last lines.
     - V(zookeeper_unreachable) means that O(service) ends again and again because no ZooKeeper server answers it. It is
-      waited for within O(stall_timeout_seconds), however often it restarts, and RV(give_up) is V(false).
+      waited for within O(stall_timeout_seconds), however often it restarts, and no other instance would do better.
     - V(timeout) and V(stalled) mean that replicas lag; V(not_registered), V(wrong_host) and V(offline) say what else is
       wrong at the end of the wait; V(unreachable) means that no broker of O(bootstrap_servers), or one of O(node_ids),
       answers; V(auth), V(kafka_error), V(bad_parameter) and V(missing_library) speak of the connection and the call.

@@ -39,7 +39,8 @@ KEYED = {"NEXT_STEPS"}
 VALUED = {"REASONS"}
 #: Words that healthy outcomes and other vocabularies share the places with.
 NO_REASONS = {"held", "blank"}
-IN_YAML = re.compile(r"reason: ([a-z]+(?:_[a-z]+)+)\)")
+#: In a sentence, or as the option of the module C(refuse).
+IN_YAML = re.compile(r"reason: ([a-z]+(?:_[a-z]+)+)(?:\)|$)", re.MULTILINE)
 
 
 def _words(node: ast.expr | None) -> Iterator[str]:
