@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from lab.api.context import LabContext
 from lab.api.faults_board import Fault
 from lab.api.faults_catalogue import FaultRefusedError
 from lab.api.faults_hooks import Hook
 from lab.api.lifecycle import GONE
+from lab.machine.protocol import NothingThereError
 
 
 def install(context: LabContext) -> None:
@@ -39,7 +42,8 @@ def install(context: LabContext) -> None:
         if not lives(fault):
             return
         if unit:
-            machine.unit_signal(instance_id, unit, "CONT")
+            with contextlib.suppress(NothingThereError):  # a unit that ended meanwhile has nothing to go on with
+                machine.unit_signal(instance_id, unit, "CONT")
         else:
             machine.freeze(instance_id, False)
 

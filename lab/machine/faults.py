@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.machine.devices import Disk
 from lab.machine.instances import Instance
+from lab.machine.protocol import NothingThereError
 from lab.machine.shell import CommandError, MachineError, run
 from lab.machine.volumes import limit_size
 
@@ -45,7 +46,7 @@ class FaultVerbs:
         self._get(instance_id).crash()
 
     def unit_signal(self, instance_id: str, unit: str, signal: str) -> None:
-        """Send a signal to every process of a unit that is active."""
+        """Send a signal to every process of a unit; raise ``NothingThereError`` unless it is active."""
         if not _UNIT.fullmatch(unit):
             unit += ".service"
         instance = self._get(instance_id)
@@ -54,7 +55,7 @@ class FaultVerbs:
         except CommandError as error:
             state = error.output.strip()
         if state not in ("active", "activating", "deactivating", "reloading"):
-            raise MachineError(f"{unit} is {state or 'unknown'} in {instance_id}, so it has no process")
+            raise NothingThereError(f"{unit} is {state or 'unknown'} in {instance_id}, so it has no process")
         _inside(instance, ["systemctl", "kill", "--kill-who=all", f"--signal={signal}", unit])
 
     # -- disks --------------------------------------------------------------------------------------------------

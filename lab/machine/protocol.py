@@ -13,6 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lab.machine.shell import MachineError
+
+
+class NothingThereError(MachineError):
+    """What a fault was to touch has no process or is not there (any more)."""
+
 
 @dataclass(frozen=True)
 class Nic:
@@ -96,7 +102,7 @@ class Machine(Protocol):
         """Take the power away: every process is killed at once, and nobody is told."""
 
     def unit_signal(self, instance_id: str, unit: str, signal: str) -> None:
-        """Send a signal to every process of a unit that is active."""
+        """Send a signal to every process of a unit; raise ``NothingThereError`` unless it is active."""
 
     def disk_at(self, instance_id: str, mount: str) -> str:
         """Return the id of the volume that is mounted there; raise if none is."""

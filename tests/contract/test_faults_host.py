@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.machine.protocol import NothingThereError
 from lab.machine.shell import MachineError
 from tests.contract.ec2_harness import Probe
 from tests.contract.fault_client import FaultClient, ask
@@ -91,6 +92,14 @@ def test_what_cannot_be_undone_stays_set(strict: Probe, faults: FaultClient) -> 
     assert status == 409
     assert fault["id"] in found["error"]
     assert [one["kind"] for one in faults.listed()] == ["disk_dead"]
+
+
+def test_a_frozen_unit_that_ended_meanwhile_is_no_hindrance(strict: Probe, faults: FaultClient) -> None:
+    assert strict.machine is not None
+    instance = strict.run()
+    faults.set("freeze", instance=instance, unit="kafka")
+    with strict.machine.failing("unit_signal", NothingThereError("kafka.service is failed")):
+        assert len(faults.clear("freeze")) == 1
 
 
 def test_a_killed_unit_is_over_at_once(strict: Probe, faults: FaultClient) -> None:
