@@ -287,14 +287,14 @@ class ClaimMachine:
         free = [item for item in order if item.verdict is Verdict.FREE]
         if free:
             return self._write(free[0], "claimed")
+        dead = [item for item in order if item.verdict is Verdict.TAKEOVER]
+        ready = [item for item in dead if self.settings.with_claims or item.identity.eni.status == "available"]
+        if ready:  # before asking who else is dead: in a race, each loss would cost a call
+            return self._write(ready[0], "taken_over")
         unknown = sorted({holder for item in order if item.verdict is Verdict.ASK for holder in item.holders})
         unknown = [holder for holder in unknown if holder not in self.book.states]
         if unknown:
             return steps.DescribeInstances(tuple(unknown))
-        dead = [item for item in order if item.verdict is Verdict.TAKEOVER]
-        ready = [item for item in dead if self.settings.with_claims or item.identity.eni.status == "available"]
-        if ready:
-            return self._write(ready[0], "taken_over")
         if self.lost:
             names = tuple(by_id[node_id].identity.name for node_id in sorted(self.lost) if node_id in by_id)
             message = f"{self.settings.instance_id} lost every race for {', '.join(names)} in this Availability Zone."

@@ -212,6 +212,23 @@ def test_losers_go_on_to_the_next_and_then_say_so() -> None:
     assert "lost every race for orders-kafka-0" in forever.failed("lost_race").message
 
 
+class Race(Table):
+    """Somebody new takes the identity that the first write was for."""
+
+    def answer(self, step: steps.Step) -> steps.Answer:
+        """Answer from the tables; the first write is lost to an instance that nobody has asked about."""
+        if isinstance(step, steps.SetClaim) and self.writes:
+            self.claims = {**self.claims, **claim(step.identity.node_id, "i-new", version=4)}
+        return super().answer(step)
+
+
+def test_lost_race_for_a_dead_holders_identity_costs_no_further_ec2_call() -> None:
+    race = Race(pool(None, None), {**claim(0, "i-dead"), **claim(1, "i-dead")}, writes=[steps.Lost()])
+    race.states = {"i-dead": "terminated"}
+    assert outcome(race.done())[1:] == ("taken_over", True)
+    assert race.asked == ["ReadPool", "ReadClaims", "DescribeInstances", "SetClaim", "ReadClaims", "SetClaim"]
+
+
 def test_lost_reply_of_a_claim_that_was_written() -> None:
     table = Table(pool(None, None), writes=[steps.Unknown("connection loss")])
     original = table.answer
