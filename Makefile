@@ -9,15 +9,17 @@ PYTHON := .venv/bin/python
 FRONT_DOOR := $(PYTHON) -m tests.frontdoor
 # Which suites `make test` runs, by comma: lint,unit,contract,integration,lab,molecule,scenarios
 SUITES ?=
+# Options of claim-bench: --seed 7, --repeat 3, --only leader_killed
+BENCH ?=
 # KEEP=1 make demo: leave the lab up afterwards
 export KEEP ?=
 
-.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios lab-up lab-down clean clean-cache
+.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios claim-bench lab-up lab-down clean clean-cache
 
 help: ## Show this help
 	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: SUITES=unit,contract (for test), KEEP=1 (for demo: leave the lab up)\n'
+	@printf '\nVariables: SUITES=unit,contract (for test), KEEP=1 (for demo: leave the lab up),\n           BENCH="--seed 7 --repeat 3 --only leader_killed" (for claim-bench)\n'
 
 venv: ## Install what is missing on this machine and in .venv (fast when nothing is)
 	@scripts/bootstrap
@@ -52,6 +54,9 @@ molecule: venv ## Run every role's molecule scenario on instances of the lab (ro
 
 scenarios: venv ## Run the whole-cluster scenarios in the lab (root)
 	@$(FRONT_DOOR) --suites scenarios
+
+claim-bench: venv ## Let a hundred claimants race against a real ensemble with faults; figures in reports/claim.json
+	@$(PYTHON) -m tests.herd $(BENCH)
 
 lab-up: venv ## Bring the one-machine EC2 up, without a cluster (root)
 	@$(PYTHON) -m lab up
