@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -66,7 +67,10 @@ def expected_of(role: str, declared: DeclaredPools | None, number: int | None) -
 
 @dataclass
 class Runner:
-    """One run; C(open_claims) makes the ZooKeeper session when the servers are known."""
+    """One run; C(open_claims) makes the ZooKeeper session when the servers are known.
+
+    C(poll_jitter) is the share by which a wait may get longer, by chance: a herd that waits does not return in step.
+    """
 
     settings: Settings
     ec2: Ec2Port
@@ -76,6 +80,7 @@ class Runner:
     given_hosts: list[str] | None = None
     declared: DeclaredPools | None = None
     check_mode: bool = False
+    poll_jitter: float = 0.0
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -118,7 +123,7 @@ class Runner:
             self.waits.append({"reason": step.reason, "whom": list(step.whom), "seconds": 0.0})
             self.progress(f"waiting ({step.reason}) for {', '.join(step.whom) or 'another reading'}")
         start = self.monotonic()
-        self.sleep(step.seconds)
+        self.sleep(step.seconds * (1 + self.poll_jitter * random.random()))  # noqa: S311 (jitter)
         passed = self.monotonic() - start
         self.waited += passed
         self.waits[-1]["seconds"] = round(self.waits[-1]["seconds"] + passed, 1)

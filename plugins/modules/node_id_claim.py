@@ -85,7 +85,7 @@ options:
     type: int
     default: 30
   poll_seconds:
-    description: Pause between two readings while waiting.
+    description: Pause between two readings while waiting; up to a fifth longer, by chance, so that a herd spreads.
     type: float
     default: 5
   wait_for:
@@ -263,6 +263,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import (
 )
 from ansible_collections.holdfast.kafka.plugins.module_utils.release_runner import release
 
+POLL_JITTER = 0.2
 NUMBERS = (
     "expected_volumes",
     "grace_period_seconds",
@@ -364,6 +365,7 @@ def make_runner(module: Any, me: Myself, scheme: TagScheme, ec2: Ec2) -> Runner:
         given_hosts=params["zookeeper_hosts"],
         declared=parse_declared(params["expected_pools"]),
         check_mode=module.check_mode,
+        poll_jitter=POLL_JITTER,
         progress=module.log,
     )
 

@@ -23,6 +23,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error impo
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import ExpectedVolumes, PoolReading, build_pools
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import TagScheme
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_claims import ZkClaims
+from ansible_collections.holdfast.kafka.plugins.modules.node_id_claim import POLL_JITTER
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def claim(job: Job, instance_id: str, die_at: str | None) -> dict[str, Any]:
         claims = ZkClaims(hosts, job.cluster, job.role)
         return DyingClaims(claims, die_at) if die_at else claims
 
-    runner = Runner(settings, ec2, TagScheme(), open_claims, given_hosts=list(job.hosts))
+    runner = Runner(settings, ec2, TagScheme(), open_claims, given_hosts=list(job.hosts), poll_jitter=POLL_JITTER)
     told: dict[str, Any] = {"outcome": None, "reason": None}
     try:
         done = runner.run()

@@ -100,6 +100,7 @@ def run(ec2: Ec2, claims: Claims, **options: Any) -> tuple[Any, Runner]:
 
     check_mode = options.pop("check_mode", False)
     hosts = options.pop("given_hosts", None)
+    poll_jitter = options.pop("poll_jitter", 0.0)
     settings = Settings(ME, ZONE, CLUSTER, "kafka", timeout_seconds=30, **options)
     runner = Runner(
         settings,
@@ -108,6 +109,7 @@ def run(ec2: Ec2, claims: Claims, **options: Any) -> tuple[Any, Runner]:
         lambda _hosts: claims,
         given_hosts=hosts,
         check_mode=check_mode,
+        poll_jitter=poll_jitter,
         sleep=sleep,
         monotonic=lambda: clock[0],
         wall=lambda: clock[0],
@@ -191,6 +193,16 @@ def test_outage_of_ec2_is_sat_out_and_reported() -> None:
     done, runner = run(Ec2(read_pools=outage), Claims())
     assert done.outcome == "claimed"
     assert runner.waits == [{"reason": "api_error", "whom": ["EC2"], "seconds": 10.0}]
+
+
+def test_waits_of_a_herd_differ_and_end_in_time() -> None:
+    waited = []
+    for _each in range(20):
+        error, runner = run(Ec2(read_pools=aws_error(Meaning.RETRY)), Claims(), poll_jitter=0.2)
+        assert error.reason == "api_error"
+        waited.append(runner.waited)
+    assert all(30 <= seconds <= 30 + 5 * 0.2 for seconds in waited)
+    assert len(set(waited)) == len(waited)
 
 
 # ---- the attach's runner ---------------------------------------------------------------------------------------------
