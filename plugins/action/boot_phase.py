@@ -10,11 +10,14 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.holdfast.kafka.plugins.module_utils import boot_record
+from ansible_collections.holdfast.kafka.plugins.module_utils import boot_record, boot_story
 
 _ARGUMENTS = {
     "phase": {"type": "str"},
     "path": {"type": "path", "default": "/var/lib/holdfast/boot.json"},
+    "detail": {"type": "str", "default": ""},
+    "failure": {"type": "str"},
+    "reason": {"type": "str", "default": ""},
 }
 
 
@@ -40,6 +43,13 @@ class ActionModule(ActionBase):
         result["phases"] = record["phases"]
         result["first_run"] = first_run
         result["msg"] = f"{phase} at {record['phases'][phase]}" if phase else "record open"
+        if noted:
+            self._display.display(boot_story.phase_line(record["phases"], phase, arguments["detail"]))
+        if arguments["failure"] is not None:
+            now = boot_record.iso(time.time())
+            told = boot_story.failure_line(record["phases"], now, arguments["failure"], arguments["reason"])
+            self._display.display(told)
+            result["msg"] = told
         if result["changed"] and not self._task.check_mode:
             boot_record.write(path, record)
         return result

@@ -25,6 +25,19 @@ options:
     description: The record.
     type: path
     default: /var/lib/holdfast/boot.json
+  detail:
+    description:
+      - What the phase has brought, for the line that is printed when it is reached first, such as the identity and the
+        ids of its resources. It is not recorded; passwords are left out.
+    type: str
+    default: ""
+  failure:
+    description: Print a line that the boot has failed, and why. It is not recorded; passwords are left out.
+    type: str
+  reason:
+    description: The word of O(failure), which has a page in C(docs/runbooks/reasons).
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Can run in check mode and return what it would without changing the target.
@@ -38,6 +51,11 @@ EXAMPLES = r"""
 - name: Record the start of the claim
   holdfast.kafka.boot_phase:
     phase: claim_start
+
+- name: Tell what was claimed
+  holdfast.kafka.boot_phase:
+    phase: claim_end
+    detail: kafka 1 (claimed), eni-0123456789abcdef0, vol-0123456789abcdef0
 """
 
 RETURN = r"""

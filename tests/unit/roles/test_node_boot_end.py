@@ -62,6 +62,7 @@ class Case:
 
     def __init__(self, root: Path, aws: tuple[str, type[Aws]]) -> None:
         self.root, self.endpoint, self.aws = root, aws[0], aws[1]
+        self.release_works = True
 
     def end(
         self, *, verdict: str, by_unit: bool = True, first: bool = True, unit: str = "ActiveState=active"
@@ -69,7 +70,9 @@ class Case:
         """Run the end of the boot; the calls AWS saw, the phases of the record, and the output."""
         tasks = yaml.safe_load((REPOSITORY / "playbooks/tasks/node_boot_end.yml").read_text())
         # Giving the claim back is node_id_claim's, and tested there.
-        assert tasks.pop()["ansible.builtin.include_role"]["tasks_from"] == "release"
+        release = tasks[-1]["block"][0]
+        assert release.pop("ansible.builtin.include_role")["tasks_from"] == "release"
+        release["ansible.builtin.command"] = "true" if self.release_works else "false"
         systemctl = self.root / "bin" / "systemctl"
         systemctl.parent.mkdir()
         systemctl.write_text(f"#!/bin/sh\necho {unit}\n")
@@ -88,6 +91,7 @@ class Case:
                 "node_signal_delay_seconds": 0,
                 "node_boot_failure": "Wait until the node serves: it lags",
                 "node_boot_verdict": verdict,
+                "node_boot_reason": "stalled",
                 "node_boot_by_unit": by_unit,
                 "node_boot_record": {"first_run": first},
                 "node_boot_steady_seconds": 0,
@@ -151,3 +155,25 @@ def test_a_stack_that_could_not_be_told_does_not_hide_that_the_instance_is_given
     case.aws.refused = "SignalResource"
     asked, phases, out = case.end(verdict="true")
     assert (asked[0], phases) == ("SetInstanceHealth", {"gave_up"}), out
+
+
+def test_a_claim_that_cannot_be_given_back_hides_nothing(case: Case) -> None:
+    case.release_works = False
+    asked, phases, out = case.end(verdict="true")
+    assert (asked, phases) == (GIVEN_UP, {"gave_up"}), out
+    assert "the claim could not be given back" in " ".join(out.split())
+    assert "rescued=1" in out
+    assert "failed=0" in out
+
+
+def test_nothing_on_the_way_out_hides_why_the_boot_failed() -> None:
+    """The failure is printed first, and is what the run ends with, whatever fails in between."""
+    plays = yaml.safe_load((REPOSITORY / "playbooks/node_boot.yml").read_text())
+    rescue = next(task for task in plays[1]["tasks"] if "rescue" in task)["rescue"]
+    end = next(task for task in rescue if task["name"] == "End the boot")
+    first = yaml.safe_load((REPOSITORY / "playbooks/tasks/node_boot_end.yml").read_text())[0]
+    assert first["holdfast.kafka.boot_phase"] == {
+        "failure": "{{ node_boot_failure }}",
+        "reason": "{{ node_boot_reason }}",
+    }
+    assert end["always"][-1]["ansible.builtin.fail"] == {"msg": "{{ node_boot_failure }}"}
