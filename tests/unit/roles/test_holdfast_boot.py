@@ -40,6 +40,7 @@ class World:
             node_agent_state_directory=str(root),
             node_agent_source_timeout_seconds=300,
             node_agent_boot_timeout_seconds=600,
+            node_agent_kept_retry_seconds=600,
             ansible_managed="# managed",
         )
         self.boot = ModuleType("holdfast_boot")
@@ -56,6 +57,10 @@ class World:
         self.refuse: dict[str, int] = {}
         self.units: dict[str, list[str]] = {}
         self.state = "running"
+        self.timers: list[list[str]] = []
+        self.timer_code = 0
+        self.words: dict[str, str] = {}
+        self.restarts: list[str] = []
         self.slept = 0.0
         boot: Any = self.boot
         for name, value in {"NODE": str(self.node), "SETTINGS": str(self.settings)}.items():
@@ -89,7 +94,16 @@ class World:
     def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Take the place of git and systemctl."""
         assert options.get("timeout"), "nothing may hang for ever"
+        if command[0] == "systemd-run":
+            self.timers.append(command[1:])
+            return subprocess.CompletedProcess(command, self.timer_code, "", "no bus" if self.timer_code else "")
         if command[0] == "systemctl":
+            if command[1] in ("is-failed", "is-active"):
+                return subprocess.CompletedProcess(command, 0, self.words.get(command[-1], "inactive") + "\n", "")
+            if "restart" in command:
+                assert "--no-block" in command, "it would wait for itself"
+                self.restarts.append(command[-1])
+                return subprocess.CompletedProcess(command, 0, "", "")
             if command[1] == "is-system-running":
                 return subprocess.CompletedProcess(command, 0, self.state, "")
             answers = self.units.get(command[-1], ["ActiveState=inactive\nMainPID=0"])
@@ -221,6 +235,57 @@ def test_a_playbook_that_has_spoken_has_the_last_word(world: World, phase: str) 
     (world.root / "boot.json").write_text(json.dumps({"boot_id": boot_id, "phases": {phase: "now"}}))
     world.end()
     assert world.told == []
+
+
+def recorded(world: World, *names: str) -> None:
+    """Leave a record of this boot of the machine."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (world.root / "boot.json").write_text(json.dumps({"boot_id": boot_id, "phases": dict.fromkeys(names, "now")}))
+
+
+def test_a_kept_instance_is_tried_again_and_nobody_else_is(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(world, "kept")
+    world.end()
+    assert world.timers == [
+        ["--quiet", "--collect", "--on-active=600", "/usr/local/bin/holdfast-boot", "--retry"],
+    ]
+    assert world.told == []
+    assert "tried again in 600 s" in capsys.readouterr().out
+    world.end("success", "0")
+    world.end("signal", "TERM")
+    for names in (("gave_up",), ("kept", "gave_up"), ("signalled",)):
+        recorded(world, *names)
+        world.end()
+    world.boot.__dict__["RETRY_SECONDS"] = 0
+    recorded(world, "kept")
+    world.end()
+    assert len(world.timers) == 1
+
+
+def test_a_retry_that_cannot_be_had_is_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(world, "kept")
+    world.timer_code = 1
+    world.end()
+    assert "not tried again by itself: no bus" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("unit", "service", "phase", "restarts"),
+    [
+        ("failed", "active", "kept", ["holdfast-boot.service"]),
+        ("activating", "active", "kept", []),
+        ("inactive", "active", "kept", []),
+        ("failed", "inactive", "kept", []),
+        ("failed", "active", "gave_up", []),
+    ],
+)
+def test_a_retry_leaves_alone_what_somebody_took_in_hand(
+    world: World, unit: str, service: str, phase: str, restarts: list[str]
+) -> None:
+    recorded(world, phase)
+    world.words = {"holdfast-boot.service": unit, "kafka.service": service}
+    assert world.boot.main(["--retry"]) == 0
+    assert world.restarts == restarts
 
 
 def test_success_and_a_stop_are_no_failures(world: World) -> None:
