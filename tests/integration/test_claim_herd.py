@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from lab.api.request_rate import RateLimits
 from tests.herd import boots, plans
 from tests.herd.bench import Bench, Plan
 from tests.herd.boots import BootPlan
@@ -45,13 +46,14 @@ def test_every_fault_at_once_and_fewer_identities_than_claimants(bench: Bench) -
     round_ = bench.run(plan, seed=2)
     assert round_.violations == []
     assert (round_.figures["winners"], round_.figures["losers_by_reason"]) == (30, {"no_candidate": 20})
-    assert round_.figures["claimants_restarted"] >= 10
+    assert round_.figures["claimants_restarted"] >= 5
     assert {"before", "reply"} & round_.figures["cuts"].keys()
     assert round_.figures["unknown_replies"] > 0
 
 
 def test_throttled_herd_of_boots_does_not_throttle_itself(bench: Bench) -> None:
-    figures = boots.run(bench, BootPlan("boots", boots=10, limits=replace(plans.TIGHT, changing_per_second=1)))
+    scarce = RateLimits(reading_burst=1, reading_per_second=1, changing_burst=1, changing_per_second=0.7)
+    figures = boots.run(bench, BootPlan("boots", boots=10, limits=scarce))
     assert figures["violations"] == []
     assert figures["winners"] == 10
     assert figures["ec2_requests_refused"] > 0, "nothing was refused: no throttling was tested"
