@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lab.api.request_rate import RateLimits
 from tests.herd import boots, plans
-from tests.herd.bench import Bench, Plan
+from tests.herd.bench import Bench, Plan, verdicts
 from tests.herd.boots import BootPlan
 from tests.herd.checker import check
 from tests.herd.history import Verdict
@@ -72,3 +73,24 @@ def test_the_judge_sees_what_is_planted_into_a_real_round(bench: Bench) -> None:
 
     assert "double_identity" in kinds(replace(winner, instance_id=loser.instance_id))
     assert "lost_identity" in kinds(replace(winner, outcome=None, node_id=None, reason="no_candidate"))
+
+
+def test_claimants_that_crash_or_never_end_are_seen(bench: Bench, tmp_path: Path) -> None:
+    job = {
+        "cluster": "c",
+        "role": "kafka",
+        "zone": "z",
+        "hosts": ["127.0.0.1:9"],
+        "interfaces": [],
+        "volumes": [],
+        "states": {},
+        "ec2_call_seconds": 0.0,
+        "timeout_seconds": 60.0,
+        "poll_seconds": 5.0,
+    }
+    order = {"kind": "claim", "claimants": [{"instance_id": "i-1"}], "limit_seconds": 1.0}
+    bench.nursery.tell({**order, "job": job, "results": str(tmp_path / "endless.jsonl")})
+    assert bench.nursery.answer(60)["crashed"] == ["i-1: still ran after 1.0 s", "i-1: status 9"]
+    bench.nursery.tell({**order, "job": {**job, "interfaces": [None]}, "results": str(tmp_path / "crash.jsonl")})
+    assert bench.nursery.answer(60)["crashed"] == []
+    assert verdicts(tmp_path / "crash.jsonl")[0].reason == "crash"
