@@ -11,15 +11,18 @@ FRONT_DOOR := $(PYTHON) -m tests.frontdoor
 SUITES ?=
 # Options of claim-bench: --seed 7, --repeat 3, --only leader_killed
 BENCH ?=
+# Rounds of `make bench`, and which benchmarks (all)
+ROUNDS ?= 3
+BENCHMARKS ?=
 # KEEP=1 make demo: leave the lab up afterwards
 export KEEP ?=
 
-.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios claim-bench lab-up lab-down clean clean-cache
+.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios bench claim-bench lab-up lab-down clean clean-cache
 
 help: ## Show this help
 	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: SUITES=unit,contract (for test), KEEP=1 (for demo: leave the lab up),\n           BENCH="--seed 7 --repeat 3 --only leader_killed" (for claim-bench)\n'
+	@printf '\nVariables: SUITES=unit,contract (for test), KEEP=1 (for demo: leave the lab up), ROUNDS=5 (for bench),\n           BENCH="--seed 7 --repeat 3 --only leader_killed" (for claim-bench)\n'
 
 venv: ## Install what is missing on this machine and in .venv (fast when nothing is)
 	@scripts/bootstrap
@@ -54,6 +57,9 @@ molecule: venv ## Run every role's molecule scenario on instances of the lab (ro
 
 scenarios: venv ## Run the whole-cluster scenarios in the lab (root)
 	@$(FRONT_DOOR) --suites scenarios
+
+bench: venv ## Measure a replacement by phase, three rounds per role; says which bounds are reached (root)
+	@$(PYTHON) -m benchmarks --rounds $(ROUNDS) $(BENCHMARKS)
 
 claim-bench: venv ## Let a hundred claimants race against a real ensemble with faults; figures in reports/claim.json
 	@$(PYTHON) -m tests.herd $(BENCH)
