@@ -64,6 +64,23 @@ def test_nodes_are_made_once_and_listed_by_identity(api: LabApi) -> None:
     assert (host["ansible_user"], host["holdfast_role"]) == ("admin", "kafka")
 
 
+def _stack_timeout_minutes(api: LabApi) -> int | None:
+    stack = api.client("cloudformation").describe_stacks(StackName="demo-nodes")["Stacks"][0]
+    return stack.get("TimeoutInMinutes")
+
+
+def test_silence_is_borne_longer_where_logs_may_be_recovered(api: LabApi) -> None:
+    assert _stack_timeout_minutes(api) == 60, "the pool had never served"
+    cloudformation = api.client("cloudformation")
+    cloudformation.delete_stack(StackName="demo-nodes")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="demo-nodes", WaiterConfig={"Delay": 1})
+    ec2 = api.client("ec2")
+    volumes = ec2.describe_volumes(Filters=[{"Name": "tag:holdfast:role", "Values": ["zookeeper"]}])["Volumes"]
+    ec2.create_tags(Resources=[volumes[0]["VolumeId"]], Tags=[{"Key": "holdfast:initialized", "Value": "true"}])
+    assert play(api, "nodes_provision", "-e", NO_WAIT) == 1
+    assert _stack_timeout_minutes(api) is None, "a node may recover its logs for hours"
+
+
 BOOT_CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("ec2", "describe_network_interfaces", {}),
     ("ec2", "describe_volumes", {}),
