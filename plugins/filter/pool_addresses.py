@@ -14,7 +14,7 @@ DOCUMENTATION = r"""
 name: pool_addresses
 short_description: The fixed addresses of a pool by node id
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Reads identities as C(holdfast_pools) declares them (C(private_ip)) or as EC2 has them (C(eni.private_ip)).
   - Two identities with one id or one address are refused.

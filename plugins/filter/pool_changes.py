@@ -15,7 +15,7 @@ DOCUMENTATION = r"""
 name: pool_changes
 short_description: Find what an update of the pool stack would replace or remove
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Compare the template of a pool stack as it is deployed with the one that is to come.
   - List every interface and volume that would be replaced, removed or made smaller, as sentences.

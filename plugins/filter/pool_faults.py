@@ -14,7 +14,7 @@ DOCUMENTATION = r"""
 name: pool_faults
 short_description: Find what is wrong with pools and subnets
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - List every fault of C(holdfast_pools) against C(holdfast_subnets), as sentences.
 positional: subnets

@@ -14,7 +14,7 @@ DOCUMENTATION = r"""
 name: pool_groups
 short_description: Derive the Auto Scaling groups of pools
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Count the identities of C(holdfast_pools) by role and Availability Zone.
 positional: subnets

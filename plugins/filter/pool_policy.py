@@ -15,7 +15,7 @@ DOCUMENTATION = r"""
 name: pool_policy
 short_description: The stack policy that protects a pool
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Deny CloudFormation to replace or delete interfaces and volumes of a pool stack in an update.
 options:

@@ -14,7 +14,7 @@ DOCUMENTATION = r"""
 name: unknown_variables
 short_description: Find variables that nobody reads
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Say, for each name that is not among the known ones, that it is unknown, and which known one is nearest.
 positional: known

@@ -12,7 +12,7 @@ DOCUMENTATION = r"""
 name: zookeeper_server_lines
 short_description: The server lines of zoo.cfg
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - One C(server.<id>) for each server of the ensemble.
 positional: peer_port, election_port

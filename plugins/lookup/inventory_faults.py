@@ -17,7 +17,7 @@ DOCUMENTATION = r"""
 name: inventory_faults
 short_description: Find what is wrong with the inventory of a play
 version_added: 0.1.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Looks at the variables that the host of the play sees.
   - Looks at all C(group_vars) and C(host_vars) files beside the inventory.

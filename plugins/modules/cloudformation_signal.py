@@ -45,7 +45,7 @@ attributes:
     support: none
     details: A signal has no state before and after.
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""

@@ -15,7 +15,7 @@ description:
     C(ansible_collections/).
   - The archive's bytes depend on the collection's files alone, so a second run changes nothing.
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 extends_documentation_fragment:
   - holdfast.kafka.attributes
 options:

@@ -65,7 +65,7 @@ attributes:
 seealso:
   - module: holdfast.kafka.node_id_claim
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""

@@ -47,7 +47,7 @@ extends_documentation_fragment:
 seealso:
   - module: holdfast.kafka.node_id_claim
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""

@@ -14,7 +14,7 @@ description:
   - Reads the cluster's metadata, each topic's C(min.insync.replicas) and the running reassignments.
   - Names every partition that is under-replicated, offline or below C(min.insync.replicas).
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 extends_documentation_fragment:
   - holdfast.kafka.attributes
   - holdfast.kafka.kafka

@@ -16,7 +16,7 @@ description:
   - Shows while it waits what it waits for, how far that is, how fast it moves and how long it may still take.
   - Fails with the names of the partitions, never with "timed out" alone.
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 extends_documentation_fragment:
   - holdfast.kafka.attributes
   - holdfast.kafka.kafka

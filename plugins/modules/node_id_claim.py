@@ -123,7 +123,7 @@ seealso:
   - module: holdfast.kafka.ec2_eni_attach
   - module: holdfast.kafka.ec2_volume_attach
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""

@@ -14,7 +14,7 @@ description:
   - Asks every server by the four-letter words C(srvr) and, the leader, C(mntr), and judges whether the quorum is whole.
   - A server that does not answer is an answer, not a failure.
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 extends_documentation_fragment:
   - holdfast.kafka.attributes
 options:

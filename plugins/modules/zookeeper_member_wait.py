@@ -15,7 +15,7 @@ description:
   - Ends at once when its systemd unit fails, is stopped, or restarts over and over, with the last lines of its journal.
   - At the end of the time it asks the other servers too, and says what each of them said.
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 extends_documentation_fragment:
   - holdfast.kafka.attributes
 options:
