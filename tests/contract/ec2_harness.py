@@ -202,6 +202,26 @@ def outcomes(calls: list[Callable[[], Any]]) -> list[str]:
     return results
 
 
+def one_of_fifty_wins(p: Probe, loss: str, attach: Callable[[str], Any]) -> None:
+    """Require that of fifty instances that attach the same thing at once one succeeds and the others get this code."""
+    nodes = [p.run(wait=None) for _ in range(50)]
+    for node in nodes:
+        p.until_state(node, "running")
+    results = outcomes([lambda node=node: attach(node) for node in nodes])  # type: ignore[misc]
+    assert results.count("ok") == 1, results
+    assert set(results) == {"ok", loss}
+    p.ec2.terminate_instances(InstanceIds=nodes)
+
+
+def found_by_each(describe: Callable[..., Any], wanted: tuple[str, str], instance: str, values: dict[str, str]) -> None:
+    """Require that a describe finds a resource of an instance by each of these filters; ``wanted`` is (id key, id)."""
+    for name, value in values.items():
+        filters = [{"Name": name, "Values": [value]}, {"Name": "attachment.instance-id", "Values": [instance]}]
+        answer = describe(Filters=filters)
+        (found,) = [entries for entries in answer.values() if isinstance(entries, list)]
+        assert wanted[1] in [entry[wanted[0]] for entry in found], name
+
+
 def does_not_hold(check: Check, probe: Probe) -> None:
     """Require that the check fails, in whatever way a client would notice."""
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.ec2_harness import ZONES, Check, Probe, does_not_hold, outcomes, refused
+from tests.contract.ec2_harness import ZONES, Check, Probe, does_not_hold, found_by_each, one_of_fifty_wins, refused
 
 
 def in_use_is_refused(p: Probe) -> None:
@@ -171,39 +171,35 @@ def exhausted_subnet_is_refused(p: Probe) -> None:
 def one_of_fifty_attaches_wins(p: Probe) -> None:
     """The arbiter of the ``attachment`` strategy: among any number of calls exactly one succeeds."""
     eni = p.eni()
-    nodes = [p.run(wait=None) for _ in range(50)]
-    for node in nodes:
-        p.until_state(node, "running")
-
-    def attach(node: str) -> None:
-        p.ec2.attach_network_interface(NetworkInterfaceId=eni, InstanceId=node, DeviceIndex=1)
-
-    results = outcomes([lambda node=node: attach(node) for node in nodes])  # type: ignore[misc]
-    assert results.count("ok") == 1, results
-    assert set(results) == {"ok", "InvalidNetworkInterface.InUse"}
-    p.ec2.terminate_instances(InstanceIds=nodes)
+    attach = p.ec2.attach_network_interface
+    one_of_fifty_wins(
+        p,
+        "InvalidNetworkInterface.InUse",
+        lambda node: attach(NetworkInterfaceId=eni, InstanceId=node, DeviceIndex=1),
+    )
 
 
 def attachment_filters_work(p: Probe) -> None:
     """API reference, DescribeNetworkInterfaces, filters."""
     eni, instance = p.eni(), p.run()
     p.attach(eni, instance)
-    for name, value in (
-        ("attachment.status", "attached"),
-        ("attachment.device-index", "1"),
-        ("attachment.delete-on-termination", "false"),
-    ):
-        filters = [{"Name": name, "Values": [value]}, {"Name": "attachment.instance-id", "Values": [instance]}]
-        found = p.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
-        assert eni in [n["NetworkInterfaceId"] for n in found], name
+    values = {
+        "attachment.status": "attached",
+        "attachment.device-index": "1",
+        "attachment.delete-on-termination": "false",
+    }
+    found_by_each(p.ec2.describe_network_interfaces, ("NetworkInterfaceId", eni), instance, values)
     others = p.ec2.describe_network_interfaces(Filters=[{"Name": "attachment.status", "Values": ["detaching"]}])
     assert others["NetworkInterfaces"] == []
 
 
 def unknown_filter_is_refused(p: Probe) -> None:
     """EC2 API: InvalidParameterValue, 'The filter ... is invalid'."""
-    describe = p.ec2.describe_network_interfaces
-    refused("InvalidParameterValue", describe, Filters=[{"Name": "no-such-filter", "Values": ["x"]}])
+    refused(
+        "InvalidParameterValue",
+        p.ec2.describe_network_interfaces,
+        Filters=[{"Name": "no-such-filter", "Values": ["x"]}],
+    )
 
 
 def groups_are_the_interface_own(p: Probe) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.ec2_harness import Check, Probe, does_not_hold, outcomes, refused
+from tests.contract.ec2_harness import Check, Probe, does_not_hold, found_by_each, one_of_fifty_wins, refused
 
 
 def in_use_is_refused(p: Probe) -> None:
@@ -158,17 +158,8 @@ def root_volume_cannot_be_detached(p: Probe) -> None:
 def one_of_fifty_attaches_wins(p: Probe) -> None:
     """A volume has one holder among any number of calls."""
     volume = p.volume()
-    nodes = [p.run(wait=None) for _ in range(50)]
-    for node in nodes:
-        p.until_state(node, "running")
-
-    def attach(node: str) -> None:
-        p.ec2.attach_volume(VolumeId=volume, InstanceId=node, Device="/dev/sdf")
-
-    results = outcomes([lambda node=node: attach(node) for node in nodes])  # type: ignore[misc]
-    assert results.count("ok") == 1, results
-    assert set(results) == {"ok", "VolumeInUse"}
-    p.ec2.terminate_instances(InstanceIds=nodes)
+    attach = p.ec2.attach_volume
+    one_of_fifty_wins(p, "VolumeInUse", lambda node: attach(VolumeId=volume, InstanceId=node, Device="/dev/sdf"))
 
 
 def gp3_has_its_throughput(p: Probe) -> None:
@@ -188,13 +179,12 @@ def attachment_filters_work(p: Probe) -> None:
     """API reference, DescribeVolumes, filters."""
     volume, instance = p.volume(), p.run()
     p.attach_volume(volume, instance)
-    for name, value in (("attachment.delete-on-termination", "false"), ("multi-attach-enabled", "false")):
-        filters = [{"Name": name, "Values": [value]}, {"Name": "attachment.instance-id", "Values": [instance]}]
-        assert volume in [v["VolumeId"] for v in p.ec2.describe_volumes(Filters=filters)["Volumes"]], name
+    values = {"attachment.delete-on-termination": "false", "multi-attach-enabled": "false"}
+    found_by_each(p.ec2.describe_volumes, ("VolumeId", volume), instance, values)
 
 
 def unknown_filter_is_refused(p: Probe) -> None:
-    """EC2 API: InvalidParameterValue."""
+    """EC2 API: InvalidParameterValue, 'The filter ... is invalid'."""
     refused("InvalidParameterValue", p.ec2.describe_volumes, Filters=[{"Name": "no-such-filter", "Values": ["x"]}])
 
 
