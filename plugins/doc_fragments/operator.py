@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Equal to ``operator_module.OPERATOR_OPTIONS`` without the pool's own; a test compares them."""
+    """Equal to ``operator_module.OPERATOR_OPTIONS`` without the pool's and ZooKeeper's own; a test compares them."""
 
     DOCUMENTATION = r"""
 options:
@@ -18,7 +18,7 @@ options:
   zookeeper_hosts:
     description:
       - ZooKeeper servers as C(host:port).
-      - By default the fixed addresses of the cluster's C(zookeeper) pool, port 2181.
+      - By default the fixed addresses of the cluster's C(zookeeper) pool, with O(zookeeper_port).
     type: list
     elements: str
   expected_pools:
@@ -30,6 +30,4 @@ options:
     description: A holder that EC2 does not know counts as alive while its claim is younger than this.
     type: int
     default: 60
-requirements:
-  - kazoo
 """

@@ -51,11 +51,11 @@ class ClaimsPort(Protocol):
     def close(self) -> None: ...
 
 
-def zookeeper_hosts(reading: PoolReading, given: list[str] | None) -> list[str]:
+def zookeeper_hosts(reading: PoolReading, given: list[str] | None, port: int = ZOOKEEPER_PORT) -> list[str]:
     """Return the servers to ask: as given, or the fixed addresses of the cluster's ZooKeeper pool."""
     if given:
         return given
-    return [f"{item.eni.private_ip}:{ZOOKEEPER_PORT}" for item in reading.of_role(ZOOKEEPER_ROLE)]
+    return [f"{item.eni.private_ip}:{port}" for item in reading.of_role(ZOOKEEPER_ROLE)]
 
 
 def expected_of(role: str, declared: DeclaredPools | None, number: int | None) -> ExpectedVolumes | None:
@@ -78,6 +78,7 @@ class Runner:
     open_claims: Callable[[list[str]], ClaimsPort]
     expected_volumes: int | None = 1
     given_hosts: list[str] | None = None
+    zookeeper_port: int = ZOOKEEPER_PORT
     declared: DeclaredPools | None = None
     check_mode: bool = False
     poll_jitter: float = 0.0
@@ -149,7 +150,7 @@ class Runner:
         except zk_claims.ZkUnreachableError as error:
             return steps.Unavailable("zookeeper_unreachable", f"Claims cannot be read: {error}.", ("ZooKeeper",))
         except zk_claims.ZkRefusedError as error:
-            return steps.Refused("zookeeper_refused", f"{error}.")
+            return steps.Refused(error.reason, f"{error}.")
         raise TypeError(f"no such step: {step}")
 
     def _read_pool(self) -> steps.Answer:
@@ -163,7 +164,7 @@ class Runner:
     def _claims_port(self) -> ClaimsPort:
         assert self.reading is not None
         if self._claims is None:
-            hosts = zookeeper_hosts(self.reading, self.given_hosts)
+            hosts = zookeeper_hosts(self.reading, self.given_hosts, self.zookeeper_port)
             if not hosts:
                 text = f"the pool of {self.settings.cluster} has no ZooKeeper identity and zookeeper_hosts is not set"
                 raise zk_claims.ZkUnreachableError(text)

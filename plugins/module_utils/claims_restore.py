@@ -119,5 +119,5 @@ def _written(reader: ClusterReader, role: str, identity: Identity, holder: str, 
     except zk_claims.ZkUnreachableError as error:
         raise HoldfastError("zookeeper_unreachable", f"{error}.") from error
     except zk_claims.ZkRefusedError as error:
-        raise HoldfastError("zookeeper_refused", f"{error}.") from error
+        raise HoldfastError(error.reason, f"{error}.") from error
     return True

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import InstanceBook
@@ -58,6 +58,7 @@ class ClusterReader:
     grace_seconds: float
     given_hosts: list[str] | None
     open_claims: Callable[[list[str], str], ClaimsPort]
+    zookeeper_port: int = zk_security.PORT
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -87,7 +88,7 @@ class ClusterReader:
         """Return the session of a role's claims; raise HoldfastError when nobody could be asked."""
         if role not in self._stores:
             assert self.reading is not None
-            hosts = zookeeper_hosts(self.reading, self.given_hosts)
+            hosts = zookeeper_hosts(self.reading, self.given_hosts, self.zookeeper_port)
             if not hosts:
                 text = f"The pool of {self.cluster} has no ZooKeeper identity, and zookeeper_hosts is not set."
                 raise HoldfastError("zookeeper_unreachable", text)
@@ -101,7 +102,7 @@ class ClusterReader:
         except zk_claims.ZkUnreachableError as error:
             raise HoldfastError("zookeeper_unreachable", f"Claims cannot be read: {error}.") from error
         except zk_claims.ZkRefusedError as error:
-            raise HoldfastError("zookeeper_refused", f"{error}.") from error
+            raise HoldfastError(error.reason, f"{error}.") from error
         return self.claims[role]
 
     def read_instances(self) -> InstanceBook:
@@ -135,8 +136,11 @@ def expected_from(params: Mapping[str, Any]) -> ExpectedVolumes:
 def make_reader(params: Mapping[str, Any], ec2: Ec2Port, scheme: TagScheme) -> ClusterReader:
     """Put a reader together from a module's parameters; raise ValueError on pools that are none."""
 
+    chroot = zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
+    security = zk_security.from_parameters(params)
+
     def open_claims(hosts: list[str], role: str) -> ClaimsPort:
-        return zk_claims.ZkClaims(hosts, params["cluster"], role)
+        return zk_claims.ZkClaims(hosts, params["cluster"], role, chroot, security)
 
     return ClusterReader(
         ec2=ec2,
@@ -145,6 +149,7 @@ def make_reader(params: Mapping[str, Any], ec2: Ec2Port, scheme: TagScheme) -> C
         expected=expected_from(params),
         grace_seconds=params["grace_period_seconds"],
         given_hosts=params["zookeeper_hosts"],
+        zookeeper_port=zk_security.port_of(params),
         open_claims=open_claims,
     )
 

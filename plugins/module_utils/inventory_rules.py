@@ -21,7 +21,9 @@ HANDED_ON = ("node_image_id", "node_image_failure", "node_image_complete", "node
 PORTS = {
     "kafka_port": 9092,
     "kafka_zookeeper_port": 2181,
+    "kafka_zookeeper_secure_port": 2281,
     "zookeeper_client_port": 2181,
+    "zookeeper_secure_client_port": 2281,
     "zookeeper_peer_port": 2888,
     "zookeeper_election_port": 3888,
 }

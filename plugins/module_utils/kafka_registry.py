@@ -8,23 +8,26 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import ZkRefusedError, ZkUnreachableError
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import OPEN, Security
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import (
+    HAS_KAZOO,
+    SESSION_TIMEOUT_SECONDS,
+    KazooException,
+    ZkSession,
+)
 
-IMPORT_ERROR: str | None = None
-try:
-    from kazoo.client import KazooClient
-    from kazoo.exceptions import KazooException, NoNodeError
-    from kazoo.handlers.threading import KazooTimeoutError
-except ImportError:
-    IMPORT_ERROR = traceback.format_exc()
+if HAS_KAZOO:
+    from kazoo.exceptions import NoNodeError
 
 
 class RegistryError(RuntimeError):
-    """ZooKeeper could not be read; ``reason`` is ``unreachable`` or ``zookeeper_error``."""
+    """ZooKeeper could not be read; ``reason`` is ``unreachable``, ``zookeeper_auth_failed`` or ``zookeeper_error``."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -42,32 +45,41 @@ def parse_registration(node_id: int, text: bytes) -> Broker:
     return Broker(node_id, host or "", port or -1, value.get("rack"))
 
 
-def read(hosts: Sequence[str], chroot: str, timeout_seconds: float) -> tuple[list[Broker], int | None]:
+def read(
+    hosts: Sequence[str], chroot: str, timeout_seconds: float, security: Security = OPEN
+) -> tuple[list[Broker], int | None]:
     """Return the registered brokers and the controller's id (None when there is none)."""
-    client = KazooClient(hosts=",".join(hosts) + chroot, timeout=timeout_seconds)
+    session = ZkSession(hosts, security, min(timeout_seconds, SESSION_TIMEOUT_SECONDS))
     try:
-        client.start(timeout=timeout_seconds)
-        # The server that answers may be behind the others.
-        client.sync("/")
-        brokers = []
-        for name in _children(client, "/brokers/ids"):
-            value = _value(client, f"/brokers/ids/{name}")
-            if value is not None:
-                brokers.append(parse_registration(int(name), value))
-        controller = _value(client, "/controller")
-        return sorted(brokers, key=lambda broker: broker.node_id), (
-            int(json.loads(controller)["brokerid"]) if controller else None
-        )
-    except KazooTimeoutError as error:
-        raise RegistryError("unreachable", f"no ZooKeeper server of {', '.join(hosts)} answers: {error}") from error
+        session.connect(timeout_seconds)
+        return _read(session.client, chroot)
+    except ZkUnreachableError as error:
+        raise RegistryError("unreachable", str(error)) from error
+    except ZkRefusedError as error:
+        raise RegistryError(error.reason, str(error)) from error
     except (KazooException, ValueError, KeyError) as error:
-        raise RegistryError("zookeeper_error", f"cannot read Kafka's brokers from ZooKeeper: {error!r}") from error
+        told = session.explain(error, "reading", chroot or "/")
+        reason = "zookeeper_error" if told.reason == ZkRefusedError.reason else told.reason
+        raise RegistryError(reason, f"cannot read Kafka's brokers from ZooKeeper: {told}") from error
     finally:
-        client.stop()
-        client.close()
+        session.close()
 
 
-def _children(client: KazooClient, path: str) -> list[str]:
+def _read(client: Any, chroot: str) -> tuple[list[Broker], int | None]:
+    # The server that answers may be behind the others.
+    client.sync("/")
+    brokers = []
+    for name in _children(client, f"{chroot}/brokers/ids"):
+        value = _value(client, f"{chroot}/brokers/ids/{name}")
+        if value is not None:
+            brokers.append(parse_registration(int(name), value))
+    controller = _value(client, f"{chroot}/controller")
+    return sorted(brokers, key=lambda broker: broker.node_id), (
+        int(json.loads(controller)["brokerid"]) if controller else None
+    )
+
+
+def _children(client: Any, path: str) -> list[str]:
     """Return the children's names; none when the path does not exist."""
     try:
         return list(client.get_children(path))
@@ -75,7 +87,7 @@ def _children(client: KazooClient, path: str) -> list[str]:
         return []
 
 
-def _value(client: KazooClient, path: str) -> bytes | None:
+def _value(client: Any, path: str) -> bytes | None:
     """Return a znode's value; None when it does not exist (any more)."""
     try:
         return bytes(client.get(path)[0])

@@ -7,11 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import claims_path
 from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader, Ec2Port, make_reader
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import PatternError, scheme_from_options
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import claims_argument_spec
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
 
 OPERATOR_OPTIONS: dict[str, dict[str, Any]] = {
     "cluster": {"type": "str", "required": True},
@@ -19,6 +20,7 @@ OPERATOR_OPTIONS: dict[str, dict[str, Any]] = {
     "expected_pools": {"type": "dict", "default": {}},
     "grace_period_seconds": {"type": "int", "default": 60},
     **POOL_OPTIONS,
+    **claims_argument_spec(),
 }
 
 
@@ -35,6 +37,7 @@ def operator_reader(module: Any, ec2: Ec2Port, roles: list[str]) -> ClusterReade
     if params["grace_period_seconds"] < 0:
         told = f"grace_period_seconds is {params['grace_period_seconds']}; it must be 0 or more."
         fail(module, "bad_parameter", told)
-    if roles and not zk_claims.HAS_KAZOO:
-        fail(module, "missing_library", missing_required_lib("kazoo"))
+    library = missing_library(params["zookeeper_auth"]) if roles else None
+    if library:
+        fail(module, "missing_library", missing_required_lib(library))
     return reader

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import encode
@@ -50,7 +50,7 @@ def release(
     try:
         expected = expected_of(role, parse_declared(params["expected_pools"]), params["expected_volumes"])
         reading = ec2.read_pools(cluster, scheme, expected)
-        hosts = zookeeper_hosts(reading, params["zookeeper_hosts"])
+        hosts = zookeeper_hosts(reading, params["zookeeper_hosts"], zk_security.port_of(params))
         if not hosts:
             raise HoldfastError("zookeeper_unreachable", f"The pool of {cluster} has no ZooKeeper identity.")
         with closing(open_claims(hosts)) as store:
@@ -68,7 +68,7 @@ def release(
         message = f"Whether the claim of {me} was given back is not known: {error}. Run this again."
         raise HoldfastError("zookeeper_unreachable", message) from error
     except zk_claims.ZkRefusedError as error:
-        raise HoldfastError("zookeeper_refused", f"{error}.") from error
+        raise HoldfastError(error.reason, f"{error}.") from error
     except zk_claims.ClaimLostError as error:
         raise HoldfastError(
             "lost_race", f"The claim of {me} changed while it was given back; run this again."

@@ -8,84 +8,71 @@ the same session, so it shows for sure whether that write happened.
 
 from __future__ import annotations
 
-import logging
-import time
+import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim, claims_path, decode
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import (
+    ZkAuthError,
+    ZkRefusedError,
+    ZkReplyLostError,
+    ZkUnreachableError,
+)
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import (
+    HAS_KAZOO,
+    SESSION_TIMEOUT_SECONDS,
+    KazooException,
+    ZkSession,
+)
 
-try:
-    from kazoo.client import KazooClient
-    from kazoo.exceptions import (
-        AuthFailedError,
-        BadVersionError,
-        ConnectionLoss,
-        KazooException,
-        NoAuthError,
-        NodeExistsError,
-        NoNodeError,
-        OperationTimeoutError,
-        RequestTimeoutError,
-        SessionExpiredError,
-        SessionMovedError,
-    )
-    from kazoo.handlers.threading import KazooTimeoutError
-    from kazoo.retry import KazooRetry
+if HAS_KAZOO:
+    from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import LOSS, UNAUTHENTICATED
+    from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNodeError
+    from kazoo.security import ACL, Id
 
-    HAS_KAZOO = True
-    _LOSS: tuple[type[Exception], ...] = (
-        ConnectionLoss,
-        SessionExpiredError,
-        SessionMovedError,
-        OperationTimeoutError,
-        RequestTimeoutError,
-        KazooTimeoutError,
-    )
-except ImportError:
-    HAS_KAZOO = False
+__all__ = [
+    "HAS_KAZOO",
+    "ClaimLostError",
+    "ZkAuthError",
+    "ZkClaims",
+    "ZkRefusedError",
+    "ZkReplyLostError",
+    "ZkUnreachableError",
+]
 
-SESSION_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_ATTEMPTS = 3
-
-
-class ZkUnreachableError(Exception):
-    """No ZooKeeper server answered in time; nothing is known to have been written."""
-
-
-class ZkReplyLostError(Exception):
-    """A write was sent and its reply was lost: it may have happened."""
-
-
-class ZkRefusedError(Exception):
-    """ZooKeeper refused (access, or a value nobody expected)."""
 
 
 class ClaimLostError(Exception):
     """Somebody else wrote the claim first."""
 
 
+class _NoParentError(ClaimLostError):
+    """The claim that is set was deleted, or the parents of the one that is created are missing."""
+
+
 class ZkClaims:
     """The claims of one role, in one ZooKeeper session; use as a context manager."""
 
-    def __init__(self, hosts: Sequence[str], cluster: str, role: str) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        cluster: str,
+        role: str,
+        chroot: str = "",
+        security: zk_security.Security = zk_security.OPEN,
+    ) -> None:
         self.hosts = list(hosts)
-        self.path = claims_path(cluster, role)
-        quiet = logging.getLogger("holdfast.kazoo")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False
-        never = KazooRetry(max_tries=0)
-        forever = KazooRetry(max_tries=-1, delay=0.1, max_delay=2.0)
-        self._client: Any = KazooClient(
-            hosts=",".join(self.hosts),
-            timeout=SESSION_TIMEOUT_SECONDS,
-            connection_retry=forever,
-            command_retry=never,
-            logger=quiet,
-        )
-        self._started = False
+        # Not kazoo's chroot: that one has to exist before the session, and it is made here with the rest of the path.
+        self.path = chroot + claims_path(cluster, role)
+        self._root = f"{chroot}/holdfast"
+        self._shared = set(zk_security.levels(self._root))
+        self._security = security
+        self._session = ZkSession(hosts, security)
 
     def __enter__(self) -> ZkClaims:
         return self
@@ -97,55 +84,33 @@ class ZkClaims:
 
     def close(self) -> None:
         """End the session, whatever state it is in."""
-        try:
-            self._client.stop()
-        finally:
-            self._client.close()
+        self._session.close()
 
-    def _connect(self) -> None:
-        """Have a living connection or raise ZkUnreachableError; waits at most CONNECT_TIMEOUT_SECONDS."""
-        if self._started:
-            until = time.monotonic() + CONNECT_TIMEOUT_SECONDS
-            while not self._client.connected:
-                if time.monotonic() > until:
-                    raise ZkUnreachableError(self._nobody())
-                time.sleep(0.05)
-            return
-        try:
-            self._client.start(timeout=CONNECT_TIMEOUT_SECONDS)
-            self._started = True
-        except KazooTimeoutError as error:
-            raise ZkUnreachableError(self._nobody()) from error
-
-    def _nobody(self) -> str:
-        return (
-            f"no ZooKeeper server of {', '.join(self.hosts)} accepted a session within {CONNECT_TIMEOUT_SECONDS:.0f} s"
-        )
+    @property
+    def _client(self) -> Any:
+        return self._session.client
 
     def read_all(self) -> dict[int, Claim]:
         """Read every claim of the role, not older than this call; raise ZkUnreachableError or ZkRefusedError."""
+        return self._reading(self._read_all)
+
+    def _reading(self, function: Callable[[], Any]) -> Any:
         last = ""
         for _attempt in range(READ_ATTEMPTS):
-            self._connect()
+            self._session.connect(CONNECT_TIMEOUT_SECONDS)
             try:
-                return self._read_all()
-            except _LOSS as error:
+                return function()
+            except (*LOSS, *UNAUTHENTICATED) as error:  # connect() decides whether it is the latter
                 last = type(error).__name__
-            except (NoAuthError, AuthFailedError) as error:
-                raise ZkRefusedError(f"ZooKeeper denies reading {self.path} ({type(error).__name__})") from error
             except KazooException as error:
-                raise ZkRefusedError(f"reading {self.path} failed with {type(error).__name__}") from error
+                raise self._session.explain(error, "reading", self.path) from error
         raise ZkUnreachableError(
             f"ZooKeeper at {', '.join(self.hosts)} lost the connection {READ_ATTEMPTS} times ({last})"
         )
 
     def _read_all(self) -> dict[int, Claim]:
         self._client.sync("/")
-        try:
-            names = self._client.get_children(self.path)
-        except NoNodeError:
-            return {}
-        pending = {name: self._client.get_async(f"{self.path}/{name}") for name in names if name.isdigit()}
+        pending = {name: self._client.get_async(f"{self.path}/{name}") for name in self._names()}
         claims = {}
         for name, result in pending.items():
             try:
@@ -155,25 +120,87 @@ class ZkClaims:
             claims[int(name)] = decode(int(name), value, stat.version, stat.mtime / 1000.0)
         return claims
 
+    def _names(self) -> list[str]:
+        try:
+            return [name for name in self._client.get_children(self.path) if name.isdigit()]
+        except NoNodeError:
+            return []
+
     def create(self, node_id: int, value: bytes) -> int:
         """Create a claim and return its version; raise ClaimLostError, or one of the Zk errors."""
-        self._write(lambda: self._client.create(f"{self.path}/{node_id}", value, makepath=True))
+        path = f"{self.path}/{node_id}"
+        self._session.connect(CONNECT_TIMEOUT_SECONDS)
+        try:
+            self._create(path, value)
+        except _NoParentError:
+            for level in zk_security.levels(self.path):
+                with contextlib.suppress(ClaimLostError):  # somebody made it
+                    self._create(level, b"")
+            self._create(path, value)
         return 0
+
+    def _create(self, path: str, value: bytes) -> None:
+        # Its parent's ACL decides.
+        parent = path.rpartition("/")[0] or "/"
+        self._write("writing below", parent, lambda: self._client.create(path, value, acl=self._acl(path)))
 
     def set(self, node_id: int, value: bytes, version: int) -> int:
         """Set a claim at exactly C(version) and return the new one; raises as C(create) does."""
-        stat = self._write(lambda: self._client.set(f"{self.path}/{node_id}", value, version=version))
+        path = f"{self.path}/{node_id}"
+        self._session.connect(CONNECT_TIMEOUT_SECONDS)
+        stat = self._write("writing", path, lambda: self._client.set(path, value, version=version))
         return int(stat.version)
 
-    def _write(self, function: Callable[[], Any]) -> Any:
-        self._connect()
+    def _write(self, doing: str, path: str, function: Callable[[], Any]) -> Any:
         try:
             return function()
-        except (NodeExistsError, BadVersionError, NoNodeError) as error:
+        except NoNodeError as error:
+            raise _NoParentError(type(error).__name__) from error
+        except (NodeExistsError, BadVersionError) as error:
             raise ClaimLostError(type(error).__name__) from error
-        except _LOSS as error:
+        except (*LOSS, *UNAUTHENTICATED) as error:
             raise ZkReplyLostError(type(error).__name__) from error
-        except (NoAuthError, AuthFailedError) as error:
-            raise ZkRefusedError(f"ZooKeeper denies writing below {self.path} ({type(error).__name__})") from error
         except KazooException as error:
-            raise ZkRefusedError(f"writing below {self.path} failed with {type(error).__name__}") from error
+            raise self._session.explain(error, doing, path) from error
+
+    # ---- access ------------------------------------------------------------------------------------------------------
+
+    def _acl(self, path: str) -> list[Any]:
+        return [ACL(grant.permissions, Id(grant.scheme, grant.id)) for grant in self._wanted(path)]
+
+    def _wanted(self, path: str) -> list[zk_security.Grant]:
+        return self._security.shared_acl() if path in self._shared else self._security.own_acl()
+
+    def loose(self) -> list[str]:
+        """Return the paths of claims and their parents that an ACL leaves open to clients without authentication."""
+        return [path for path, _acl, _version in self._reading(self._loose)] if self._security.auth else []
+
+    def secure(self) -> list[str]:
+        """Close what C(loose) finds, each at the version of the ACL that was read; return the paths."""
+        closed = []
+        for path, acl, version in self._reading(self._loose) if self._security.auth else []:
+            with contextlib.suppress(ClaimLostError):  # somebody else closes it
+                self._set_acl(path, acl, version)
+                closed.append(path)
+        return closed
+
+    def _set_acl(self, path: str, acl: list[Any], version: int) -> None:
+        self._write("changing the ACL of", path, lambda: self._client.set_acls(path, acl, version))
+
+    def _loose(self) -> list[tuple[str, list[Any], int]]:
+        self._client.sync("/")
+        # A chroot is the operator's; what is ours begins below it.
+        ours = [path for path in zk_security.levels(self.path) if path.startswith(self._root)]
+        found = []
+        for path in [*ours, *(f"{self.path}/{name}" for name in self._names())]:
+            try:
+                current, stat = self._client.get_acls(path)
+            except (NoNodeError, NoAuthError):
+                continue  # what not even we may look at is not open
+            grants = [zk_security.Grant(acl.perms, acl.id.scheme, acl.id.id) for acl in current]
+            better = zk_security.tightened(grants, self._wanted(path))
+            if better is not None:
+                found.append(
+                    (path, [ACL(grant.permissions, Id(grant.scheme, grant.id)) for grant in better], stat.aversion)
+                )
+        return found

@@ -24,6 +24,8 @@ extends_documentation_fragment:
   - holdfast.kafka.attributes.info
   - holdfast.kafka.operator
   - holdfast.kafka.pool
+  - holdfast.kafka.zookeeper
+  - holdfast.kafka.zookeeper.claims
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3

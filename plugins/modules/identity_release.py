@@ -44,6 +44,8 @@ extends_documentation_fragment:
   - holdfast.kafka.attributes
   - holdfast.kafka.operator
   - holdfast.kafka.pool
+  - holdfast.kafka.zookeeper
+  - holdfast.kafka.zookeeper.claims
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
@@ -147,7 +149,7 @@ def write(reader: ClusterReader, role: str, verdict: OperatorRelease, by: str, w
         message = f"Whether the claim of {name} was given back is not known: {error}. Run this again."
         raise HoldfastError("zookeeper_unreachable", message) from error
     except zk_claims.ZkRefusedError as error:
-        raise HoldfastError("zookeeper_refused", f"{error}.") from error
+        raise HoldfastError(error.reason, f"{error}.") from error
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ author:
 extends_documentation_fragment:
   - holdfast.kafka.attributes
   - holdfast.kafka.kafka
+  - holdfast.kafka.zookeeper
 options:
   expected_node_ids:
     description: The brokers there should be. Those not registered are returned, and the cluster is not healthy.
@@ -26,7 +27,8 @@ options:
     default: []
   zookeeper_hosts:
     description:
-      - ZooKeeper servers, as C(host) or C(host:port), for a cluster in ZooKeeper mode.
+      - ZooKeeper servers, as C(host) or C(host:port), for a cluster in ZooKeeper mode. The port is 2181, with
+        O(zookeeper_tls) 2281, unless given.
       - The brokers registered there are returned too, and are asked when O(bootstrap_servers) is not given.
     type: list
     elements: str
@@ -141,7 +143,9 @@ healthy:
   returned: success
   type: bool
 reason:
-  description: Why the module failed.
+  description:
+    - Why the module failed. V(zookeeper_auth_failed) says that ZooKeeper does not accept O(zookeeper_auth) or
+      O(zookeeper_tls), or that an ACL is in the way; everything else is the brokers'.
   returned: failure
   type: str
   sample: unreachable
@@ -157,19 +161,28 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import (
     kafka_reader,
     kafka_registry,
     kafka_view,
+    zk_security,
+    zk_session,
 )
 
 
 def registered_brokers(parameters: Mapping[str, Any]) -> list[kafka_view.Broker]:
     """Return the brokers that ZooKeeper knows; RegistryError when they cannot be had."""
-    chroot = parameters["zookeeper_chroot"].rstrip("/")
-    if chroot and not chroot.startswith("/"):
-        raise kafka_registry.RegistryError("bad_parameter", f"zookeeper_chroot must begin with a slash: {chroot!r}")
+    port = zk_security.port_of(parameters)
     try:
-        hosts = [str(addresses.parse(text, default_port=2181)) for text in parameters["zookeeper_hosts"]]
+        chroot = zk_security.checked_chroot(parameters["zookeeper_chroot"], "zookeeper_chroot")
+        security = zk_security.from_parameters(parameters)
+        hosts = [str(addresses.parse(text, default_port=port)) for text in parameters["zookeeper_hosts"]]
     except ValueError as error:
-        raise kafka_registry.RegistryError("bad_parameter", f"zookeeper_hosts: {error}") from error
-    return kafka_registry.read(hosts, chroot, parameters["request_timeout_seconds"])[0]
+        raise kafka_registry.RegistryError("bad_parameter", f"zookeeper_hosts and its options: {error}") from error
+    return kafka_registry.read(hosts, chroot, parameters["request_timeout_seconds"], security)[0]
+
+
+def missing_library(parameters: Mapping[str, Any]) -> str | None:
+    """Return the library that this task needs and the host does not have."""
+    if kafka_reader.IMPORT_ERROR:
+        return "kafka-python"
+    return zk_session.missing_library(parameters["zookeeper_auth"]) if parameters["zookeeper_hosts"] else None
 
 
 def main() -> None:
@@ -177,6 +190,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **kafka_reader.argument_spec(),
+            **zk_security.argument_spec(),
             "expected_node_ids": {"type": "list", "elements": "int", "default": []},
             "zookeeper_hosts": {"type": "list", "elements": "str"},
             "zookeeper_chroot": {"type": "str", "default": "/kafka"},
@@ -184,9 +198,10 @@ def main() -> None:
         required_one_of=[("bootstrap_servers", "zookeeper_hosts")],
         supports_check_mode=True,
     )
-    for library, problem in (("kafka-python", kafka_reader.IMPORT_ERROR), ("kazoo", kafka_registry.IMPORT_ERROR)):
-        if problem and (library == "kafka-python" or module.params["zookeeper_hosts"]):
-            module.fail_json(msg=missing_required_lib(library), exception=problem, reason="missing_library")
+    library = missing_library(module.params)
+    if library:
+        exception = kafka_reader.IMPORT_ERROR or ""
+        module.fail_json(msg=missing_required_lib(library), exception=exception, reason="missing_library")
     result: dict[str, Any] = {}
     parameters = dict(module.params)
     try:

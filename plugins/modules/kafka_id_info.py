@@ -11,6 +11,8 @@ short_description: Ask ZooKeeper whether a Kafka cluster knows a broker id alrea
 version_added: 0.1.0
 author:
   - Holdfast contributors
+extends_documentation_fragment:
+  - holdfast.kafka.zookeeper
 description:
   - A broker id is known when it is registered, or when a topic's assignment names it.
   - Asked before a broker starts. With O(volume_empty) a known id is refused; where its data are gone and the cluster
@@ -61,8 +63,6 @@ options:
     description: How long to try to reach ZooKeeper, in seconds.
     type: float
     default: 60
-requirements:
-  - kazoo
 attributes:
   check_mode:
     description: Can run in check mode and return what it would without changing the target.
@@ -102,13 +102,15 @@ cluster_id:
   returned: when ZooKeeper answered
   type: str
 give_up:
-  description: V(false), another instance would find the same volumes and the same cluster.
-  returned: when the volumes contradict the cluster, or an empty volume cannot be judged because ZooKeeper is away
+  description: V(false), another instance would find the same volumes, the same cluster and the same password.
+  returned: when the volumes contradict the cluster, or an empty one cannot be judged, or ZooKeeper refuses this client
   type: bool
 reason:
   description:
     - One of V(refill_refused), V(cluster_id_mismatch), V(cluster_id_unknown), V(zookeeper_unreachable),
-      V(zookeeper_failed) or V(dependency).
+      V(zookeeper_auth_failed), V(zookeeper_failed), V(bad_parameter) or V(dependency).
+    - V(zookeeper_auth_failed) says that ZooKeeper does not accept O(zookeeper_auth) or O(zookeeper_tls), or that an ACL
+      is in the way. It is a failure even where no answer is required.
   returned: failure
   type: str
 """
@@ -117,16 +119,22 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import Verdict, judge_cluster
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import (
+    ZkAuthError,
+    ZkRefusedError,
+    ZkUnreachableError,
+)
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import (
+    HAS_KAZOO,
+    KazooException,
+    ZkSession,
+    missing_library,
+)
 
-try:
-    from kazoo.client import KazooClient
-    from kazoo.exceptions import KazooException, NoNodeError
-    from kazoo.handlers.threading import KazooTimeoutError
-
-    HAS_KAZOO = True
-except ImportError:
-    HAS_KAZOO = False
+if HAS_KAZOO:
+    from kazoo.exceptions import NoNodeError
 
 
 def topics_on(assignments: dict[str, bytes], broker_id: int) -> list[str]:
@@ -191,6 +199,29 @@ def judge_answer(answer: dict[str, Any], params: dict[str, Any]) -> Verdict:
     return verdict
 
 
+def question(module: AnsibleModule, session: ZkSession, chroot: str) -> dict[str, Any]:
+    """Ask, and end the module when there is no answer."""
+    hosts = ",".join(session.hosts)
+    try:
+        session.connect(module.params["timeout_seconds"])
+        return ask(session.client, chroot, module.params["broker_id"])
+    except ZkUnreachableError as error:
+        message = f"No ZooKeeper server of {hosts} answers: {error}."
+        if module.params["answer_required"] or module.params["volume_empty"]:
+            # Another instance with the same empty volume would have to ask the same servers.
+            module.fail_json(msg=message, reason="zookeeper_unreachable", give_up=False)
+        module.warn(f"{message} The data of broker {module.params['broker_id']} were not compared with the cluster.")
+        module.exit_json(changed=False, answered=False)
+    except (ZkRefusedError, KazooException, ValueError, KeyError, TypeError) as error:
+        told = error if isinstance(error, ZkRefusedError) else session.explain(error, "reading below", chroot or "/")
+        if isinstance(told, ZkAuthError):
+            module.fail_json(msg=f"{told}.", reason=told.reason, give_up=False)
+        module.fail_json(msg=f"ZooKeeper at {hosts} failed: {told}.", reason="zookeeper_failed")
+    finally:
+        session.close()
+    raise AssertionError("the module has ended")
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -203,28 +234,19 @@ def main() -> None:
             "advice": {"type": "dict", "default": {}},
             "answer_required": {"type": "bool", "default": True},
             "timeout_seconds": {"type": "float", "default": 60},
+            **zk_security.argument_spec(),
         },
         supports_check_mode=True,
     )
-    if not HAS_KAZOO:
-        module.fail_json(msg=missing_required_lib("kazoo"), reason="dependency")
-    hosts = ",".join(module.params["zookeeper_hosts"])
-    client = KazooClient(hosts=hosts)
+    library = missing_library(module.params["zookeeper_auth"])
+    if library:
+        module.fail_json(msg=missing_required_lib(library), reason="dependency")
     try:
-        client.start(timeout=module.params["timeout_seconds"])
-        result = ask(client, module.params["chroot"].rstrip("/"), module.params["broker_id"])
-    except KazooTimeoutError:
-        message = f"No ZooKeeper server of {hosts} answers."
-        if module.params["answer_required"] or module.params["volume_empty"]:
-            # Another instance with the same empty volume would have to ask the same servers.
-            module.fail_json(msg=message, reason="zookeeper_unreachable", give_up=False)
-        module.warn(f"{message} The data of broker {module.params['broker_id']} were not compared with the cluster.")
-        module.exit_json(changed=False, answered=False)
-    except (KazooException, ValueError, KeyError, TypeError) as error:
-        module.fail_json(msg=f"ZooKeeper at {hosts} failed: {error!r}", reason="zookeeper_failed")
-    finally:
-        client.stop()
-        client.close()
+        chroot = zk_security.checked_chroot(module.params["chroot"], "chroot")
+        session = ZkSession(module.params["zookeeper_hosts"], zk_security.from_parameters(module.params))
+    except ValueError as error:
+        module.fail_json(msg=str(error), reason="bad_parameter")
+    result = question(module, session, chroot)
     verdict = judge_answer(result, module.params)
     if verdict.reason:
         words = f"Volume refused: {verdict.message}. {module.params['advice'].get(verdict.reason, '')}".strip()

@@ -48,7 +48,7 @@ options:
   zookeeper_hosts:
     description:
       - ZooKeeper servers as C(host:port), for O(strategy=zookeeper).
-      - By default the fixed addresses of the cluster's C(zookeeper) pool, port 2181.
+      - By default the fixed addresses of the cluster's C(zookeeper) pool, with O(zookeeper_port).
     type: list
     elements: str
   instance_id:
@@ -107,6 +107,8 @@ options:
 extends_documentation_fragment:
   - holdfast.kafka.attributes
   - holdfast.kafka.pool
+  - holdfast.kafka.zookeeper
+  - holdfast.kafka.zookeeper.claims
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
@@ -116,8 +118,6 @@ attributes:
     details: Reads as the real run does and predicts the claim; where the real run would wait, RV(outcome=waiting).
   diff_mode:
     support: full
-requirements:
-  - kazoo (for O(strategy=zookeeper))
 seealso:
   - module: holdfast.kafka.identity_pool_info
   - module: holdfast.kafka.ec2_eni_attach
@@ -146,6 +146,16 @@ EXAMPLES = r"""
     zookeeper_hosts: ["10.0.1.11:2181", "10.0.2.11:2181", "10.0.3.11:2181"]
     name_patterns:
       kafka: "KAFKA-{node_id}"
+
+- name: Claim in an ensemble that wants a password and TLS
+  holdfast.kafka.node_id_claim:
+    cluster: orders
+    role: kafka
+    zookeeper_auth:
+      username: holdfast
+      password: "{{ vaulted_password }}"
+    zookeeper_tls:
+      ca_file: /etc/holdfast/zookeeper/ca.pem
 
 - name: Give the claim back after a boot that failed before anything was attached
   holdfast.kafka.node_id_claim:
@@ -208,6 +218,13 @@ waited_seconds:
   description: Seconds spent waiting.
   returned: always, except with O(strategy=instance)
   type: float
+acls_closed:
+  description:
+    - Claims of the role and their parents that were open to everybody and are O(zookeeper_auth)'s now, as after
+      authentication was switched on. In check mode those that would be.
+  returned: with O(zookeeper_auth), when an identity is held and ZooKeeper answered
+  type: list
+  elements: str
 zookeeper_version:
   description: Version of the claim's znode.
   returned: with O(strategy=zookeeper), when an identity is held
@@ -221,26 +238,33 @@ api_requests:
   returned: always
   type: list
   elements: str
+give_up:
+  description: V(false) when ZooKeeper does not accept this client; another instance would bring the same password.
+  returned: failure with RV(reason=zookeeper_auth_failed)
+  type: bool
 reason:
   description:
     - V(no_candidate), V(conflict), V(pool_fault), V(configuration_mismatch), V(lost_race), V(timeout),
       V(zookeeper_unreachable), V(zookeeper_refused), V(auth), V(api_error), V(not_found), V(imds_unreachable),
       V(bad_parameter) or V(missing_library).
+    - V(zookeeper_auth_failed) says that ZooKeeper does not accept O(zookeeper_auth) or O(zookeeper_tls), or that an ACL
+      is in the way. It is not waited for.
   returned: failure
   type: str
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_machine import Settings
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import claims_path
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_report import derived_identity, holder_diff, report
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_runner import Runner
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_steps import Wait
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_store import claims_opener, close_acls
 from ansible_collections.holdfast.kafka.plugins.module_utils.herd import derived_node_id
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.imds import Imds, Myself
@@ -262,6 +286,8 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import (
     scheme_from_options,
 )
 from ansible_collections.holdfast.kafka.plugins.module_utils.release_runner import release
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import ZkAuthError
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
 
 POLL_JITTER = 0.2
 NUMBERS = (
@@ -282,14 +308,17 @@ def check_parameters(module: Any) -> TagScheme:
         scheme = scheme_from_options(params)
         parse_declared(params["expected_pools"])
         derived_node_id("", params["reserved_broker_max_id"])
+        zk_security.from_parameters(params)
+        zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
     except (PatternError, ValueError) as error:
         fail(module, "bad_parameter", str(error))
     for name in NUMBERS:
         least = 1 if name == "device_index" else 0
         if params[name] < least:
             fail(module, "bad_parameter", f"{name} is {params[name]}; it must be {least} or more.")
-    if params["strategy"] == "zookeeper" and not zk_claims.HAS_KAZOO:
-        fail(module, "missing_library", missing_required_lib("kazoo"))
+    library = missing_library(params["zookeeper_auth"]) if params["strategy"] == "zookeeper" else None
+    if library:
+        fail(module, "missing_library", missing_required_lib(library))
     if params["state"] == "released" and params["strategy"] != "zookeeper":
         fail(module, "bad_parameter", f"strategy {params['strategy']} has no claim that could be released.")
     return scheme
@@ -305,39 +334,19 @@ def require_own_region(module: Any, me: Myself) -> None:
         fail(module, "configuration_mismatch", message)
 
 
-def holder_diff(name: str, before: str | None, after: str | None) -> dict[str, dict[str, str | None]]:
-    """Describe the change of one claim's holder."""
-    return {"before": {"identity": name, "holder": before}, "after": {"identity": name, "holder": after}}
-
-
 def claim_by_instance(module: Any, me: Myself) -> None:
     """Derive the id from the instance id; nothing is written anywhere."""
     params = module.params
-    node_id = derived_node_id(me.instance_id, params["reserved_broker_max_id"])
-    identity = {
-        "node_id": node_id,
-        "cluster": params["cluster"],
-        "role": params["role"],
-        "availability_zone": me.availability_zone,
-        "name": f"{params['cluster']}-{params['role']}-{node_id}",
-        "eni": None,
-        "volumes": [],
-        "instance_id": me.instance_id,
-    }
+    identity = derived_identity(params, me)
     module.exit_json(
         changed=False,
         outcome="already_held",
-        node_id=node_id,
+        node_id=identity["node_id"],
         identity=identity,
         instance_id=me.instance_id,
         api_calls=0,
         api_requests=[],
     )
-
-
-def claims_opener(params: dict[str, Any]) -> Callable[[list[str]], zk_claims.ZkClaims]:
-    """Return the function that opens the role's claims when the servers are known."""
-    return lambda hosts: zk_claims.ZkClaims(hosts, params["cluster"], params["role"])
 
 
 def make_runner(module: Any, me: Myself, scheme: TagScheme, ec2: Ec2) -> Runner:
@@ -363,25 +372,12 @@ def make_runner(module: Any, me: Myself, scheme: TagScheme, ec2: Ec2) -> Runner:
         claims_opener(params),
         expected_volumes=params["expected_volumes"],
         given_hosts=params["zookeeper_hosts"],
+        zookeeper_port=zk_security.port_of(params),
         declared=parse_declared(params["expected_pools"]),
         check_mode=module.check_mode,
         poll_jitter=POLL_JITTER,
         progress=module.log,
     )
-
-
-def report(runner: Runner, me: Myself) -> dict[str, Any]:
-    """Return what success and failure both tell."""
-    told: dict[str, Any] = {
-        "instance_id": me.instance_id,
-        "attempts": [vars(attempt) for attempt in runner.machine.attempts],
-        "waits": runner.waits,
-        "waited_seconds": round(runner.waited, 1),
-    }
-    if runner.reading is not None:
-        told["pools"] = runner.reading.pools()
-        told["faults"] = [fault.as_dict() for fault in runner.reading.faults]
-    return told
 
 
 def claim(module: Any, me: Myself, scheme: TagScheme) -> None:
@@ -392,7 +388,9 @@ def claim(module: Any, me: Myself, scheme: TagScheme) -> None:
     try:
         done = runner.run()
     except HoldfastError as failure:
-        fail(module, failure.reason, failure.message, ec2.requests, **report(runner, me), **failure.extra)
+        # Another instance would bring the same password.
+        keep = {"give_up": False} if failure.reason == ZkAuthError.reason else {}
+        fail(module, failure.reason, failure.message, ec2.requests, **report(runner, me), **keep, **failure.extra)
     if runner.reading is not None and runner.declared:
         for name in lacking(runner.reading, runner.declared):
             module.warn(f"{VARIABLE} names {name}, of which the pool of {params['cluster']} holds no whole identity.")
@@ -414,6 +412,9 @@ def claim(module: Any, me: Myself, scheme: TagScheme) -> None:
             result["zookeeper_version"] = done.version
         if done.previous:
             result["previous_holder"] = done.previous
+        if params["strategy"] == "zookeeper" and params["zookeeper_auth"] and not done.claim_pending:
+            result["acls_closed"] = close_acls(module, runner)
+            result["changed"] = done.changed or bool(result["acls_closed"])
         if done.changed:
             result["diff"] = holder_diff(done.identity.name, done.previous, me.instance_id)
     module.exit_json(**result)
@@ -458,6 +459,7 @@ def main() -> None:
             "device_index": {"type": "int", "default": 1},
             "reserved_broker_max_id": {"type": "int", "default": 1000},
             **POOL_OPTIONS,
+            **zk_security.claims_argument_spec(),
         },
         supports_check_mode=True,
     )

@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kazoo.client import KazooClient
@@ -162,7 +162,9 @@ class Member:
 class ZooKeeperServer(Member):
     """One ZooKeeper server, alone or of an ensemble."""
 
-    def __init__(self, server_id: int, port: int, directory: Path, lines: list[str]) -> None:
+    def __init__(
+        self, server_id: int, port: int, directory: Path, lines: list[str], jvm_options: Sequence[str] = ()
+    ) -> None:
         self.server_id = server_id
         self.port = port
         data = directory / "data"
@@ -189,7 +191,7 @@ class ZooKeeperServer(Member):
         root = unpacked("zookeeper")
         options = ["-Xmx128m", "-Dzookeeper.fsync.warningthresholdms=10000", "-cp", f"{root}/conf:{root}/lib/*"]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        super().__init__(f"zookeeper-{server_id}", directory, [*JAVA, *options, main, str(configuration)])
+        super().__init__(f"zookeeper-{server_id}", directory, [*JAVA, *jvm_options, *options, main, str(configuration)])
 
     @property
     def host(self) -> str:

@@ -23,9 +23,11 @@ VALUES = {
     "kafka_stop_timeout_seconds": 600,
     "kafka_open_files_limit": 1024,
     "__kafka_collectors": [],
+    "__kafka_zookeeper_jvm_options": ["-Djava.security.auth.login.config=/etc/kafka/zookeeper-jaas.conf"],
     "__kafka_jvm_performance": [],
     "__kafka_home": "/opt",
     "__kafka_configuration_directory": "/etc/kafka",
+    "__zookeeper_security_jvm_options": ["-Djava.security.auth.login.config=/etc/zookeeper/jaas.conf"],
     "zookeeper_volume_path": "/var/lib/zookeeper/0",
     "zookeeper_version": "3.8.4",
     "zookeeper_jvm_options": [],
@@ -67,6 +69,11 @@ def test_systemd_understands_the_unit_where_no_mount_unit_exists(role: str, tmp_
     )
     complaints = [line for line in done.stderr.splitlines() if f"{role}.service" in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("role", ["kafka", "zookeeper"])
+def test_the_process_is_told_of_its_login_by_a_file_and_of_no_secret(role: str) -> None:
+    assert unit(role).count("  -Djava.security.auth.login.config=/etc/") == 1
 
 
 @pytest.mark.parametrize("role", ["kafka", "zookeeper"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_session
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import ATTEMPTS, READ_ATTEMPTS, Api, AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
@@ -206,14 +206,28 @@ class Client:
         return call
 
 
+class Session(zk_session.ZkSession):
+    """A session that has begun, on a client that stands in for kazoo's."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(["127.0.0.1:9"])
+        self.client = client
+        self.error: Exception | None = None
+
+    def connect(self, timeout_seconds: float) -> None:
+        """Be connected, or not."""
+        if self.error:
+            raise self.error
+
+
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[zk_claims.ZkClaims, Client]]:
+def store() -> Callable[..., tuple[zk_claims.ZkClaims, Client]]:
     """Make a store on a client that does what is said."""
-    monkeypatch.setattr(zk_claims, "CONNECT_TIMEOUT_SECONDS", 0.1)
 
     def make(**does: Any) -> tuple[zk_claims.ZkClaims, Client]:
         claims = zk_claims.ZkClaims(["127.0.0.1:9"], CLUSTER, "kafka")
-        claims._client = client = Client(**does)
+        client = Client(**does)
+        claims._session = Session(client)
         return claims, client
 
     return make
@@ -229,7 +243,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[zk_claims.ZkCl
         (kazoo_errors.SessionExpiredError(), zk_claims.ZkReplyLostError),
         (kazoo_errors.SessionMovedError(), zk_claims.ZkReplyLostError),
         (KazooTimeoutError(), zk_claims.ZkReplyLostError),
-        (kazoo_errors.NoAuthError(), zk_claims.ZkRefusedError),
+        (kazoo_errors.AuthFailedError(), zk_claims.ZkReplyLostError),
+        (kazoo_errors.NoAuthError(), zk_claims.ZkAuthError),
+        (kazoo_errors.InvalidACLError(), zk_claims.ZkAuthError),
         (kazoo_errors.MarshallingError(), zk_claims.ZkRefusedError),
     ],
 )
@@ -254,7 +270,7 @@ def test_reading_syncs_first_survives_losses_and_vanishing_nodes(store: Any) -> 
     )
     client.does["get_children"] = [["1", "2", "lock"]]
     assert claims.read_all() == {1: Claim(1, 4, None, 9.0, readable=False)}
-    assert client.calls == ["start", "sync", "sync", "get_children", "get_async", "get_async"]
+    assert client.calls == ["sync", "sync", "get_children", "get_async", "get_async"]
 
 
 def test_reading_before_anybody_claimed(store: Any) -> None:
@@ -265,7 +281,7 @@ def test_reading_before_anybody_claimed(store: Any) -> None:
     ("raised", "expected"),
     [
         (kazoo_errors.ConnectionLoss(), zk_claims.ZkUnreachableError),
-        (kazoo_errors.NoAuthError(), zk_claims.ZkRefusedError),
+        (kazoo_errors.NoAuthError(), zk_claims.ZkAuthError),
         (kazoo_errors.MarshallingError(), zk_claims.ZkRefusedError),
     ],
 )
@@ -274,14 +290,25 @@ def test_reading_that_fails(store: Any, raised: Exception, expected: type[Except
         store(sync=raised)[0].read_all()
 
 
-def test_nobody_accepts_a_session(store: Any) -> None:
-    claims, client = store(start=KazooTimeoutError())
-    with pytest.raises(zk_claims.ZkUnreachableError, match=r"127\.0\.0\.1:9"):
-        claims.read_all()
-    claims._started = True
-    client.connected = False
-    with pytest.raises(zk_claims.ZkUnreachableError):
-        claims.create(1, b"")
+def test_a_session_that_cannot_begin_ends_every_call(store: Any) -> None:
+    claims, _client = store()
+    for error in (zk_claims.ZkUnreachableError("nobody"), zk_claims.ZkAuthError("no")):
+        claims._session.error = error
+        for call in (claims.read_all, lambda: claims.create(1, b""), lambda: claims.set(1, b"", 0)):
+            with pytest.raises(type(error)):
+                call()
+
+
+def test_missing_parents_are_made_and_made_once(store: Any) -> None:
+    gone, there = kazoo_errors.NoNodeError(), kazoo_errors.NodeExistsError()
+    claims, client = store(create=[gone, there, None, None, None, None])
+    assert claims.create(1, b"") == 0
+    assert client.calls == ["create"] * 6
+
+
+def test_a_claim_whose_parents_vanish_again_is_lost(store: Any) -> None:
+    with pytest.raises(zk_claims.ClaimLostError):
+        store(create=kazoo_errors.NoNodeError())[0].create(1, b"")
 
 
 def test_session_is_closed_whatever_happens(store: Any) -> None:

@@ -167,6 +167,8 @@ def test_hosts_as_given_or_from_the_pool_or_none() -> None:
         ({}, Claims(read=zk_claims.ZkUnreachableError("nobody")), "zookeeper", "zookeeper_unreachable"),
         ({}, Claims(read=zk_claims.ZkRefusedError("no")), "zookeeper", "zookeeper_refused"),
         ({}, Claims(write=zk_claims.ZkRefusedError("no")), "zookeeper", "zookeeper_refused"),
+        ({}, Claims(read=zk_claims.ZkAuthError("no")), "zookeeper", "zookeeper_auth_failed"),
+        ({}, Claims(write=zk_claims.ZkAuthError("no")), "zookeeper", "zookeeper_auth_failed"),
         ({}, Claims(write=zk_claims.ZkReplyLostError("loss")), "zookeeper", "zookeeper_unreachable"),
         ({}, Claims(write=zk_claims.ClaimLostError("other")), "zookeeper", "lost_race"),
         ({"attach_eni": aws_error(Meaning.AUTH)}, Claims(), "attachment", "auth"),

@@ -8,39 +8,36 @@ import json
 from typing import Any, ClassVar
 
 import pytest
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_session
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import ZkAuthError, ZkUnreachableError
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import ZkSession
 from ansible_collections.holdfast.kafka.plugins.modules import (
     autoscaling_health_set,
     eni_routing_info,
     eni_routing_wait,
     kafka_id_info,
 )
-from kazoo.exceptions import KazooException, NoNodeError
-from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 
 from tests.unit.plugins.modules.in_process import run_module
 
 
-class Zookeeper:
+class Zookeeper(ZkSession):
     """ZooKeeper as a dictionary, or as an error."""
 
     tree: ClassVar[dict[str, bytes]] = {}
     error: ClassVar[Exception | None] = None
 
-    def __init__(self, **_options: Any) -> None:
-        pass
-
-    def start(self, **_options: Any) -> None:
-        """Connect."""
+    def connect(self, timeout_seconds: float) -> None:
+        """Begin the session, and stand in for kazoo's client too."""
+        self.client = self
         if self.error:
             raise self.error
 
-    def stop(self) -> None:
-        """Disconnect."""
-
     def close(self) -> None:
-        """Free."""
+        """End it."""
 
     def sync(self, path: str) -> str:
         """Catch up."""
@@ -63,8 +60,8 @@ class Zookeeper:
 @pytest.fixture
 def zookeeper(monkeypatch: pytest.MonkeyPatch) -> type[Zookeeper]:
     """Put the dictionary in ZooKeeper's place."""
-    client = type("Client", (Zookeeper,), {"tree": {}, "error": None})
-    monkeypatch.setattr(kafka_id_info, "KazooClient", client)
+    client = type("Session", (Zookeeper,), {"tree": {}, "error": None})
+    monkeypatch.setattr(kafka_id_info, "ZkSession", client)
     return client
 
 
@@ -110,15 +107,39 @@ def test_what_the_volumes_say_is_compared_with_zookeeper(
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [(KazooTimeoutError(), "zookeeper_unreachable"), (KazooException(), "zookeeper_failed")]
+    ("error", "reason"),
+    [
+        (ZkUnreachableError("nobody"), "zookeeper_unreachable"),
+        (KazooException(), "zookeeper_failed"),
+        (ZkAuthError("no"), "zookeeper_auth_failed"),
+        (NoAuthError(), "zookeeper_auth_failed"),
+    ],
 )
 def test_zookeeper_that_does_not_answer(zookeeper: type[Zookeeper], error: Exception, reason: str) -> None:
     zookeeper.error = error
     assert run_module(kafka_id_info, ASK)["reason"] == reason
+    owned = run_module(kafka_id_info, {**ASK, "answer_required": False})
+    assert (owned["failed"], owned.get("give_up", True)) == (
+        reason != "zookeeper_unreachable",
+        reason != "zookeeper_auth_failed",
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chroot": "kafka"},
+        {"zookeeper_auth": {"username": "a:b", "password": "secret"}},
+        {"zookeeper_tls": {"key_file": "/k"}},
+    ],
+)
+def test_what_cannot_work_is_refused_first(zookeeper: type[Zookeeper], options: dict[str, Any]) -> None:
+    zookeeper.error = AssertionError("nobody should be asked")
+    assert run_module(kafka_id_info, {**ASK, **options})["reason"] == "bad_parameter"
 
 
 def test_a_lost_zookeeper_holds_up_an_empty_volume_only(zookeeper: type[Zookeeper]) -> None:
-    zookeeper.error = KazooTimeoutError()
+    zookeeper.error = ZkUnreachableError("nobody")
     owned = run_module(kafka_id_info, {**ASK, "answer_required": False, "volume_cluster_ids": ["abc"]})
     assert (owned["failed"], owned["answered"]) == (False, False)
     empty = run_module(kafka_id_info, {**ASK, "answer_required": False, "volume_empty": True})
@@ -126,7 +147,10 @@ def test_a_lost_zookeeper_holds_up_an_empty_volume_only(zookeeper: type[Zookeepe
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_id_info, "HAS_KAZOO", False)
+    monkeypatch.setattr(zk_session, "HAS_PURESASL", False)
+    sasl = run_module(kafka_id_info, {**ASK, "zookeeper_auth": {"username": "a", "password": "secret"}})
+    assert (sasl["reason"], "pure-sasl" in sasl["msg"]) == ("dependency", True)
+    monkeypatch.setattr(zk_session, "HAS_KAZOO", False)
     assert run_module(kafka_id_info, ASK)["reason"] == "dependency"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, kafka_registry
+from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, kafka_registry, zk_session
 from ansible_collections.holdfast.kafka.plugins.modules import kafka_cluster_info, kafka_replication_wait
 
 SOMEWHERE = {"bootstrap_servers": ["10.0.0.1"]}
@@ -44,7 +44,7 @@ def test_missing_library(
 def test_kazoo_is_missed_only_when_it_is_needed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_registry, "IMPORT_ERROR", "no such module")
+    monkeypatch.setattr(zk_session, "HAS_KAZOO", False)
     result = run(kafka_cluster_info, capsys, zookeeper_hosts=["10.0.0.1"])
     assert (result["reason"], "kazoo" in result["msg"]) == ("missing_library", True)
     monkeypatch.setattr(kafka_reader, "Reader", _refusing("auth"))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.holdfast.kafka.plugins.module_utils import imds as imds_module
-from ansible_collections.holdfast.kafka.plugins.module_utils import release_runner, zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import release_runner, zk_claims, zk_session
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim, decode
@@ -66,8 +66,24 @@ class Store:
     read_error: Exception | None = None
     write_error: Exception | None = None
 
-    def __init__(self, *_arguments: Any) -> None:
-        pass
+    open_paths: ClassVar[list[str]] = []
+    acl_error: Exception | None = None
+    opened: ClassVar[list[tuple[Any, ...]]] = []
+
+    def __init__(self, *arguments: Any) -> None:
+        self.opened.append(arguments)
+
+    def loose(self) -> list[str]:
+        """Return what is open."""
+        if self.acl_error:
+            raise self.acl_error
+        return list(self.open_paths)
+
+    def secure(self) -> list[str]:
+        """Close what is open."""
+        found = self.loose()
+        type(self).open_paths = []
+        return found
 
     def read_all(self) -> dict[int, Claim]:
         """Return the claims."""
@@ -94,7 +110,7 @@ class Store:
 def services(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the tables in the services' place."""
     ec2 = type("Ec2", (Ec2,), {})
-    store = type("Store", (Store,), {"claims": {}})
+    store = type("Store", (Store,), {"claims": {}, "opened": []})
     monkeypatch.setattr(node_id_claim, "Ec2", ec2)
     monkeypatch.setattr(zk_claims, "ZkClaims", store)
 
@@ -161,7 +177,7 @@ def test_bad_metadata_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zk_claims, "HAS_KAZOO", False)
+    monkeypatch.setattr(zk_session, "HAS_KAZOO", False)
     assert "kazoo" in failed("missing_library")["msg"]
     assert run_module(node_id_claim, {**ARGUMENTS, "strategy": "instance"})["failed"] is False
 
@@ -196,11 +212,12 @@ def test_ec2_errors(word: Meaning, reason: str) -> None:
     [
         (zk_claims.ZkUnreachableError("nobody"), "zookeeper_unreachable"),
         (zk_claims.ZkRefusedError("no"), "zookeeper_refused"),
+        (zk_claims.ZkAuthError("no"), "zookeeper_auth_failed"),
     ],
 )
 def test_zookeeper_errors(error: Exception, reason: str) -> None:
     store().read_error = error
-    failed(reason)
+    assert failed(reason).get("give_up", True) is (reason != "zookeeper_auth_failed")
     failed(reason, state="released")
 
 
@@ -356,3 +373,58 @@ def test_release_believes_the_instance_over_a_stale_describe(monkeypatch: pytest
 
     monkeypatch.setattr(Imds, "interface_id", unreachable)
     failed("imds_unreachable", **here)
+
+
+# ---- a guarded ZooKeeper ---------------------------------------------------------------------------------------------
+
+AUTH = {"zookeeper_auth": {"username": "holdfast", "password": "the-secret"}}
+
+
+def test_open_acls_are_closed_once_and_predicted() -> None:
+    store().open_paths = ["/holdfast/orders", "/holdfast/orders/kafka/claims/1"]
+    run_module(node_id_claim, ARGUMENTS)
+    assert store().open_paths != []
+    predicted = run_module(node_id_claim, {**ARGUMENTS, **AUTH}, check=True)
+    real = run_module(node_id_claim, {**ARGUMENTS, **AUTH})
+    assert (predicted["outcome"], predicted["changed"], real["changed"]) == ("already_held", True, True)
+    assert predicted["acls_closed"] == real["acls_closed"] == ["/holdfast/orders", "/holdfast/orders/kafka/claims/1"]
+    again = run_module(node_id_claim, {**ARGUMENTS, **AUTH})
+    assert (again["changed"], again["acls_closed"]) == (False, [])
+    assert "the-secret" not in str([predicted, real, again])
+
+
+@pytest.mark.parametrize("error", [zk_claims.ZkUnreachableError("gone"), zk_claims.ZkAuthError("no")])
+def test_a_claim_is_held_whether_its_acl_can_be_closed_or_not(error: Exception) -> None:
+    store().acl_error = error
+    result = run_module(node_id_claim, {**ARGUMENTS, **AUTH})
+    assert (result["failed"], result["outcome"], result["acls_closed"]) == (False, "claimed", [])
+    assert "ACLs" in str(result["warnings"])
+
+
+def test_where_and_as_whom_the_claims_are_asked_for() -> None:
+    arguments = {key: value for key, value in ARGUMENTS.items() if key != "zookeeper_hosts"}
+    interfaces = [eni("eni-1"), eni("eni-9", role="zookeeper")]
+    volumes = [volume("vol-1"), volume("vol-9", role="zookeeper")]
+    ec2().what = build_pools(CLUSTER, interfaces, volumes, TagScheme())
+    guarded = {**arguments, **AUTH, "zookeeper_chroot": "/tenants/a/", "zookeeper_tls": {"ca_file": "/ca.pem"}}
+    for options, ports in ((arguments, {2181}), (guarded, {2281}), ({**guarded, "zookeeper_port": 2282}, {2282})):
+        store().opened.clear()
+        run_module(node_id_claim, options)
+        hosts, cluster, _role, chroot, security = store().opened[0]
+        assert {int(host.rpartition(":")[2]) for host in hosts} == ports
+        assert (cluster, chroot) == (CLUSTER, "" if options is arguments else "/tenants/a")
+        assert (security.auth is None, security.tls is None) == (options is arguments, options is arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"zookeeper_chroot": "tenants"},
+        {"zookeeper_auth": {"username": "a b", "password": "the-secret"}},
+        {"zookeeper_auth": {"username": "a", "password": "the-secret\n"}},
+        {"zookeeper_tls": {"key_file": "/key.pem"}},
+    ],
+)
+def test_a_session_that_can_never_begin_is_refused_first(wrong: dict[str, Any]) -> None:
+    failed("bad_parameter", **wrong)
+    assert store().opened == []

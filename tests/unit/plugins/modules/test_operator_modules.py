@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.holdfast.kafka.plugins.doc_fragments import operator
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_session
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS
 from ansible_collections.holdfast.kafka.plugins.module_utils.operator_module import OPERATOR_OPTIONS
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import claims_argument_spec
 from ansible_collections.holdfast.kafka.plugins.modules import (
     identity_claims_info,
     identity_claims_restore,
@@ -57,7 +58,7 @@ def failed(module: ModuleType, arguments: dict[str, Any], reason: str, **modes: 
 
 def test_the_fragment_says_what_the_modules_take() -> None:
     told = yaml.safe_load(operator.ModuleDocFragment.DOCUMENTATION)["options"]
-    assert set(told) == set(OPERATOR_OPTIONS) - set(POOL_OPTIONS)
+    assert set(told) == set(OPERATOR_OPTIONS) - set(POOL_OPTIONS) - set(claims_argument_spec())
     for name, option in told.items():
         for key in ("type", "default", "required", "elements"):
             assert option.get(key) == OPERATOR_OPTIONS[name].get(key), name
@@ -183,6 +184,8 @@ FAILURES = [
     ({"states": ERROR}, "auth"),
     ({"read_error": zk_claims.ZkUnreachableError("nobody")}, "zookeeper_unreachable"),
     ({"read_error": zk_claims.ZkRefusedError("no")}, "zookeeper_refused"),
+    ({"read_error": zk_claims.ZkAuthError("no")}, "zookeeper_auth_failed"),
+    ({"write_error": zk_claims.ZkAuthError("no")}, "zookeeper_auth_failed"),
     ({"write_error": zk_claims.ZkUnreachableError("nobody")}, "zookeeper_unreachable"),
     ({"write_error": zk_claims.ZkRefusedError("no")}, "zookeeper_refused"),
 ]
@@ -216,7 +219,7 @@ def test_what_can_never_work_is_refused_first(services: Services, wrong: dict[st
 
 def test_no_servers_and_no_library(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     failed(identity_claims_restore, {**COMMON, "zookeeper_hosts": []}, "zookeeper_unreachable")
-    monkeypatch.setattr(zk_claims, "HAS_KAZOO", False)
+    monkeypatch.setattr(zk_session, "HAS_KAZOO", False)
     failed(identity_claims_restore, COMMON, "missing_library")
 
 
@@ -290,6 +293,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("auth", {"states": ERROR}),
     ("zookeeper_unreachable", {"read_error": zk_claims.ZkUnreachableError("nobody")}),
     ("zookeeper_refused", {"read_error": zk_claims.ZkRefusedError("no")}),
+    ("zookeeper_auth_failed", {"read_error": zk_claims.ZkAuthError("no")}),
+    ("zookeeper_auth_failed", {"write_error": zk_claims.ZkAuthError("no")}),
     ("zookeeper_refused", {"write_error": zk_claims.ZkRefusedError("no")}),
     ("zookeeper_unreachable", {"write_error": zk_claims.ZkReplyLostError("loss")}),
 ]
