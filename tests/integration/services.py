@@ -277,7 +277,16 @@ class ZooKeeperEnsemble:
 class KafkaBroker(Member):
     """One Kafka broker in ZooKeeper mode."""
 
-    def __init__(self, node_id: int, port: int, rack: str, connect: str, directory: Path, lines: list[str]) -> None:
+    def __init__(
+        self,
+        node_id: int,
+        port: int,
+        rack: str,
+        connect: str,
+        directory: Path,
+        lines: list[str],
+        jvm_options: Sequence[str] = (),
+    ) -> None:
         self.node_id = node_id
         self.port = port
         self.rack = rack
@@ -312,7 +321,7 @@ class KafkaBroker(Member):
         root = unpacked("kafka")
         log4j = f"-Dlog4j.configuration=file:{root}/config/log4j.properties"
         options = ["-Xmx384m", log4j, "-cp", f"{root}/libs/*", "kafka.Kafka", str(configuration)]
-        super().__init__(f"kafka-{node_id}", directory, [*JAVA, *options])
+        super().__init__(f"kafka-{node_id}", directory, [*JAVA, *jvm_options, *options])
 
     @property
     def host(self) -> str:
