@@ -14,10 +14,13 @@ BENCH ?=
 # Rounds of `make bench`, and which benchmarks (all)
 ROUNDS ?= 3
 BENCHMARKS ?=
+# Which faults `make test-faults` plays, by comma (`python -m tests.faults --list` names them); MERGE=1 keeps the report's others
+FAULTS ?=
+MERGE ?=
 # KEEP=1 make demo: leave the lab up afterwards
 export KEEP ?=
 
-.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios bench claim-bench lab-up lab-down clean clean-cache
+.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios bench claim-bench test-faults lab-up lab-down clean clean-cache
 
 help: ## Show this help
 	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
@@ -63,6 +66,9 @@ bench: venv ## Measure a replacement by phase, three rounds per role; says which
 
 claim-bench: venv ## Let a hundred claimants race against a real ensemble with faults; figures in reports/claim.json
 	@$(PYTHON) -m tests.herd $(BENCH)
+
+test-faults: venv ## Play every fault against a cluster in the lab while a producer writes (root; FAULTS=... for a selection)
+	@$(PYTHON) -m tests.faults $(if $(FAULTS),--faults $(FAULTS)) $(if $(MERGE),--merge)
 
 lab-up: venv ## Bring the one-machine EC2 up, without a cluster (root)
 	@$(PYTHON) -m lab up

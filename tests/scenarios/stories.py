@@ -71,14 +71,14 @@ def with_node_variable(user_data: str, name: str, value: int) -> str:
 
 
 @contextmanager
-def variable_for_new_nodes(group: dict[str, Any], name: str, value: int) -> Iterator[None]:
-    """While inside, instances of the group boot with this variable in their node.yml (a launch template version)."""
+def user_data_for_new_nodes(group: dict[str, Any], change: Callable[[str], str]) -> Iterator[None]:
+    """While inside, instances of the group boot with changed user-data (a version of its launch template)."""
     ec2, autoscaling = fleet.client("ec2"), fleet.client("autoscaling")
     used = group["LaunchTemplate"]
     template_id, version = used["LaunchTemplateId"], str(used["Version"])
     old = ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=[version])
     data = dict(old["LaunchTemplateVersions"][0]["LaunchTemplateData"])
-    data["UserData"] = with_node_variable(data["UserData"], name, value)
+    data["UserData"] = change(data["UserData"])
     made = ec2.create_launch_template_version(LaunchTemplateId=template_id, LaunchTemplateData=data)
     number = str(made["LaunchTemplateVersion"]["VersionNumber"])
 
@@ -93,3 +93,10 @@ def variable_for_new_nodes(group: dict[str, Any], name: str, value: int) -> Iter
         yield
     finally:
         use(version)
+
+
+@contextmanager
+def variable_for_new_nodes(group: dict[str, Any], name: str, value: int) -> Iterator[None]:
+    """While inside, instances of the group boot with this variable in their node.yml."""
+    with user_data_for_new_nodes(group, lambda user_data: with_node_variable(user_data, name, value)):
+        yield

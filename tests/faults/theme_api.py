@@ -1,0 +1,104 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EC2 and its metadata slow, busy, wrong, stale or silent for the instance that boots; devices that come late."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+from tests.faults import machine_view
+from tests.faults.model import Expected, Fault
+from tests.faults.world import World
+from tests.scenarios.stories import variable_for_new_nodes
+
+SILENT_SECONDS = 20.0
+# Instead of node_identity_attach_timeout_seconds' 300, so that a stuck attachment is given up while somebody watches.
+ATTACH_SECONDS = 30
+
+
+def _under(world: World, kind: str, **parameters: Any) -> None:
+    """The holder dies and its replacement boots under this fault, from its launch to its return."""
+    with world.lab_fault(kind, group=world.group_name, new=True, **parameters):
+        world.terminate()
+        successor = world.next_instance()
+        world.await_return()
+    _first_stayed(world, successor)
+
+
+def _first_stayed(world: World, successor: str) -> None:
+    if str(world.holder().instance_id) != successor:
+        world.seen.problems.append(f"{successor} gave up, although the fault was shorter than its bounds")
+
+
+def _no_tokens(world: World) -> None:
+    """The metadata service stops giving tokens when the boot begins to claim, for a while."""
+    world.terminate()
+    successor = world.next_instance()
+
+    def claims() -> bool:
+        pid = machine_view.leader(world.stage.config, successor)
+        return pid is not None and "claim_start" in machine_view.boot_phases(pid)
+
+    world.await_that("the claim to begin", claims)
+    with world.lab_fault("imds_refuse_tokens", instance=successor):
+        time.sleep(SILENT_SECONDS)
+    world.await_return()
+    _first_stayed(world, successor)
+
+
+def _stuck(world: World) -> None:
+    """EC2 accepts the ENI's attachment and never completes it; the boot gives up in time, and the next one succeeds."""
+    with variable_for_new_nodes(world.group, "node_identity_attach_timeout_seconds", ATTACH_SECONDS):
+        with world.lab_fault("attaching_stuck", group=world.group_name, new=True, resource=world.victim.eni_id):
+            world.terminate_and_await_death()
+            before = world.untouchables(*world.victim.volume_ids)
+            first = world.next_instance()
+            # The claim is true, because EC2 shows the ENI with this instance, and so it stays.
+            mine = (f"the claim of {world.victim.name}", f"the attachment of {world.victim.name}")
+            world.refusal(first, "timeout", before, but=mine)
+        world.mended()
+        world.death = world.death_now()
+        world.await_return()
+
+
+def _api(name: str, what: str, kind: str, **parameters: Any) -> Fault:
+    return Fault(name, what, functools.partial(_under, kind=kind, **parameters), Expected("recovers"))
+
+
+FAULTS = (
+    _api("api-throttled", "two of three calls of the boot are refused as too many", "api_throttle", rate=0.66, seed=7),
+    _api("api-slow", "each call of the boot takes 4 s longer", "api_slow", seconds=4),
+    _api(
+        "api-erroring",
+        "the boot's first six EC2 calls end in an internal error",
+        "api_error",
+        actions="Describe*,Attach*",
+        code="InternalError",
+        times=6,
+    ),
+    _api("api-stale", "what the boot is told by Describe calls is 20 s old", "api_stale", seconds=20),
+    _api(
+        "replies-lost",
+        "the attachments are carried out and the replies never arrive",
+        "api_reply_lost",
+        actions="Attach*",
+        times=2,
+    ),
+    Fault(
+        "attaching-stuck",
+        "EC2 accepts the ENI's attachment and leaves it attaching for ever",
+        _stuck,
+        Expected("refused", "timeout"),
+    ),
+    _api("eni-late", "the ENI is attached by EC2's word 15 s before the host sees it", "eni_late", seconds=15),
+    _api("volume-late", "the volume is attached by EC2's word 15 s before the host sees it", "volume_late", seconds=15),
+    _api("imds-late", "the metadata service is silent for the first 20 s of the boot", "imds_late", seconds=20),
+    Fault(
+        "imds-refuses-tokens",
+        f"the metadata service gives no tokens for {SILENT_SECONDS:.0f} s while the boot claims and attaches",
+        _no_tokens,
+        Expected("recovers"),
+    ),
+)
