@@ -16,6 +16,9 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import 
 from ansible_collections.holdfast.kafka.plugins.module_utils.herd import spread
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity, PoolReading, with_holder
 
+#: An identity of which nobody that lives is known to hold it.
+OPEN = (Verdict.FREE, Verdict.TAKEOVER)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -291,12 +294,13 @@ class ClaimMachine:
         ready = [item for item in dead if self.settings.with_claims or item.identity.eni.status == "available"]
         if ready:  # before asking who else is dead: in a race, each loss would cost a call
             return self._write(ready[0], "taken_over")
-        unknown = sorted({holder for item in order if item.verdict is Verdict.ASK for holder in item.holders})
+        unknown = sorted({holder for item in near if item.verdict is Verdict.ASK for holder in item.holders})
         unknown = [holder for holder in unknown if holder not in self.book.states]
         if unknown:
             return steps.DescribeInstances(tuple(unknown))
-        if self.lost:
-            names = tuple(by_id[node_id].identity.name for node_id in sorted(self.lost) if node_id in by_id)
+        open_races = [node_id for node_id in sorted(self.lost & by_id.keys()) if by_id[node_id].verdict in OPEN]
+        if open_races:  # who won does not show yet; a winner that shows is a holder like any other
+            names = tuple(by_id[node_id].identity.name for node_id in open_races)
             message = f"{self.settings.instance_id} lost every race for {', '.join(names)} in this Availability Zone."
             return self._wait(now, "lost_race", names, "lost_race", message, min(0.5, self.settings.poll_seconds))
         return self._wait_or_give_up(near, dead, now)

@@ -229,6 +229,15 @@ def test_lost_race_for_a_dead_holders_identity_costs_no_further_ec2_call() -> No
     assert race.asked == ["ReadPool", "ReadClaims", "DescribeInstances", "SetClaim", "ReadClaims", "SetClaim"]
 
 
+def test_loser_that_sees_who_won_does_not_wait_for_the_race() -> None:
+    race = Race(pool(None), claim(0, "i-dead"), writes=[steps.Lost()])
+    race.states = {"i-dead": "terminated", "i-new": "running"}
+    failed = race.failed("no_candidate")
+    assert "i-new (running)" in failed.message
+    assert [wait.reason for wait in race.waits] == ["confirming"]
+    assert race.asked.count("DescribeInstances") == 3
+
+
 def test_lost_reply_of_a_claim_that_was_written() -> None:
     table = Table(pool(None, None), writes=[steps.Unknown("connection loss")])
     original = table.answer
