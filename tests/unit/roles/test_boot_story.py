@@ -113,3 +113,20 @@ def test_a_pending_claim_is_told(tmp_path: Path) -> None:
     tasks = [task for task in phase_tasks() if (task["holdfast.kafka.boot_phase"] or {}).get("phase") == "claim_end"]
     lines, _record = run(tmp_path, tasks, __node_identity_claimed=pending)
     assert "claim pending: ZooKeeper does not answer" in lines[0]
+
+
+@pytest.mark.parametrize("pending", [True, False])
+def test_a_claim_that_is_pending_is_written_once_the_node_serves(tmp_path: Path, pending: bool) -> None:
+    plays = yaml.safe_load((REPOSITORY / "playbooks/node_boot.yml").read_text())
+    names = [task["name"] for task in next(task for task in plays[1]["tasks"] if "rescue" in task)["block"]]
+    after = names.index("Do what only a node that serves can do")
+    assert names.index("Note that the node is healthy") < after < names.index("Signal success")
+    tasks = yaml.safe_load((REPOSITORY / "playbooks/tasks/node_boot_serving.yml").read_text())
+    for task in tasks:
+        role = task.pop("ansible.builtin.include_role")
+        proof = tmp_path / f"{role['name']}.{role['tasks_from']}"
+        task["ansible.builtin.copy"] = {"dest": str(proof), "content": "ran", "mode": "0600"}
+    first = phase_tasks()[0]
+    run(tmp_path, [first, *tasks], __node_identity_claimed={**CLAIMED, "claim_pending": pending})
+    ran = {path.name for path in tmp_path.glob("holdfast.kafka.*")}
+    assert ran == ({"holdfast.kafka.node_identity.claim"} if pending else set())
