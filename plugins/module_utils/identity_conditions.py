@@ -46,6 +46,7 @@ NEXT_STEPS: dict[str, str] = {
     "holder_unknown": "ask EC2 again after the grace period: " + LOOK,
     "parts_busy": "ask EC2 what the resources wait for: {resources}",
     "zookeeper_unreachable": "bring the ensemble's servers back: on each: systemctl status zookeeper",
+    "zookeeper_auth_failed": "compare holdfast_zookeeper_auth with the ACL: zkCli.sh getAcl /holdfast",
     "zookeeper_refused": "give this client access to /holdfast: zkCli.sh getAcl /holdfast",
 }
 

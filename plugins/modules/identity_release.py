@@ -105,8 +105,9 @@ api_requests:
 reason:
   description:
     - V(force_required), V(holder_alive), V(holder_leaving), V(holder_unknown), V(identity_attached),
-      V(claim_unreadable), V(pool_fault), V(not_found), V(lost_race), V(zookeeper_unreachable), V(zookeeper_refused),
-      V(auth), V(api_error), V(bad_parameter) or V(missing_library).
+      V(claim_unreadable), V(pool_fault), V(not_found), V(lost_race), V(zookeeper_unreachable),
+      V(zookeeper_refused), V(zookeeper_auth_failed), V(auth), V(api_error), V(bad_parameter) or
+      V(missing_library).
   returned: failure
   type: str
 """

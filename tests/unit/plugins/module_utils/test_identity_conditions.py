@@ -143,6 +143,7 @@ def test_claims_without_an_identity() -> None:
     assert "/holdfast/orders/kafka/claims/9" in found[1].next_step
 
 
+CLAIM_READS = ("zookeeper_unreachable", "zookeeper_refused", "zookeeper_auth_failed")
 FAULTS = [
     ("duplicate_eni", [eni("eni-1", holder="i-1"), eni("eni-2")], [volume("vol-1")], ("eni-1", "eni-2")),
     ("eni_without_volume", [eni("eni-1", holder="i-1")], [], ("eni-1",)),
@@ -166,6 +167,6 @@ def test_each_pool_fault_names_its_resources(
 def test_every_word_is_reached_by_a_case() -> None:
     """A word that no case reaches would be one that nobody ever sees."""
     reached = {case[0] for case in CASES} | {"two_identities", "claim_without_identity"}
-    reached |= {unasked(CLUSTER, "kafka", word, "gone").kind for word in ("zookeeper_unreachable", "zookeeper_refused")}
+    reached |= {unasked(CLUSTER, "kafka", word, "gone").kind for word in CLAIM_READS}
     assert reached == set(NEXT_STEPS)
     assert "{" not in identity_conditions.unasked(CLUSTER, "kafka", "zookeeper_unreachable", "gone").next_step

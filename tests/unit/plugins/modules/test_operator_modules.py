@@ -242,6 +242,13 @@ def test_a_zookeeper_that_is_away_is_a_finding_beside_ec2s_word(services: Servic
     assert (result["claims_known"], [one["kind"] for one in result["problems"]]) == (False, ["zookeeper_unreachable"])
 
 
+def test_a_password_that_zookeeper_does_not_take_is_a_finding_with_its_own_next_step(services: Services) -> None:
+    services.read_error = zk_claims.ZkAuthError("no")
+    (problem,) = run_module(identity_claims_info, COMMON)["problems"]
+    assert (problem["kind"], problem["problem"]) == ("zookeeper_auth_failed", True)
+    assert "holdfast_zookeeper_auth" in problem["next_step"]
+
+
 def test_a_role_that_does_not_claim_has_no_missing_claim(services: Services) -> None:
     assert run_module(identity_claims_info, {**COMMON, "claimed_roles": []})["problems"] == []
 
