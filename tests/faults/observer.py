@@ -51,8 +51,8 @@ def attachments(books: dict[str, Any], cluster: str) -> dict[str, frozenset[str]
 class Observer:
     """A thread that takes samples until it is left; use as a context manager inside the lab's network."""
 
-    def __init__(self, config: LabConfig, cluster: str, ensemble: list[str]) -> None:
-        self.config, self.cluster, self.ensemble = config, cluster, ensemble
+    def __init__(self, config: LabConfig, cluster: str, zookeeper_hosts: list[str]) -> None:
+        self.config, self.cluster = config, cluster
         self.watch = Watch()
         self.ended = 0.0
         self.failures: list[str] = []
@@ -62,7 +62,7 @@ class Observer:
         quiet.addHandler(logging.NullHandler())
         quiet.propagate = False
         self._client: Any = KazooClient(
-            hosts=",".join(f"{address}:2181" for address in ensemble),
+            hosts=",".join(zookeeper_hosts),
             timeout=ZOOKEEPER_SECONDS,
             connection_retry=KazooRetry(max_tries=-1, delay=0.2, max_delay=1.0),
             logger=quiet,

@@ -105,7 +105,8 @@ def play(stage: Stage, writer: Writer, fault: Fault, turn: int) -> Played:
     victim = _victim(fault, turn)
     seen.holder_before = str(victim.instance_id)
     before = census()
-    with Observer(stage.config, cluster.CLUSTER, cluster.addresses("zookeeper")) as observer:
+    ensemble = [f"{address}:{fleet.ZOOKEEPER_PORT}" for address in cluster.addresses("zookeeper")]
+    with Observer(stage.config, cluster.CLUSTER, ensemble) as observer:
         whole = _play(stage, fault, victim, seen)
     _observed(observer, seen)
     if whole:
