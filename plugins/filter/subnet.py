@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -20,16 +19,8 @@ def subnet_gateway(cidr: str) -> str:
         raise AnsibleFilterError(f"subnet_gateway: {cidr!r} is not a subnet: {error}") from error
 
 
-def subnet_prefix_length(cidr: str) -> int:
-    """The prefix length of a subnet, 24 for 10.0.1.0/24."""
-    try:
-        return ipaddress.ip_network(cidr, strict=False).prefixlen
-    except ValueError as error:
-        raise AnsibleFilterError(f"subnet_prefix_length: {cidr!r} is not a subnet: {error}") from error
-
-
 class FilterModule:
     """The collection's subnet filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"subnet_gateway": subnet_gateway, "subnet_prefix_length": subnet_prefix_length}
+        return {"subnet_gateway": subnet_gateway}

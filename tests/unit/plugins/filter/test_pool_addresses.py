@@ -1,13 +1,13 @@
 # Copyright: Holdfast contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters that make server lists of pools, and addresses of subnets."""
+"""The filters that make server lists of pools, and the address of a subnet's router."""
 
 from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.kafka.plugins.filter.pool_addresses import pool_addresses
-from ansible_collections.holdfast.kafka.plugins.filter.subnet import subnet_gateway, subnet_prefix_length
+from ansible_collections.holdfast.kafka.plugins.filter.subnet import subnet_gateway
 from ansible_collections.holdfast.kafka.plugins.filter.zookeeper_server_lines import zookeeper_server_lines
 
 
@@ -35,10 +35,7 @@ def test_server_lines():
     assert zookeeper_server_lines({"1": "192.0.2.1"}, 2888, 3888) == {"server.1": "192.0.2.1:2888:3888"}
 
 
-def test_subnets():
+def test_the_router_of_a_subnet():
     assert subnet_gateway("192.0.2.0/25") == "192.0.2.1"
-    assert subnet_prefix_length("192.0.2.0/25") == 25
     with pytest.raises(AnsibleFilterError):
         subnet_gateway("here")
-    with pytest.raises(AnsibleFilterError):
-        subnet_prefix_length("here")

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+import dataclasses
 from types import SimpleNamespace
 
-import jinja2
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import eni_routing
+from ansible_collections.holdfast.kafka.plugins.module_utils import eni_routing, eni_routing_files
 from ansible_collections.holdfast.kafka.plugins.module_utils.eni_routing import Wanted
 
 MAC = "02:00:00:00:00:01"
@@ -146,13 +145,20 @@ def test_the_primary_interface_has_the_best_default_route(routes, mtu):
     assert eni_routing.primary_mtu("eth1", routes, links) == mtu
 
 
-def test_the_file_for_networkd_carries_the_mtu():
-    text = Path("roles/eni_routing/templates/holdfast.network.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 (no HTML)
-    environment.filters["comment"] = lambda line: f"# {line}"
-    environment.filters["holdfast.kafka.subnet_prefix_length"] = lambda cidr: cidr.rpartition("/")[2]
-    names = ("eni_id", "mac", "address", "subnet_cidr", "table_id", "rule_priority", "gateway")
-    values = {f"eni_routing_{name}": f"<{name}>" for name in names}
-    written = environment.from_string(text).render(ansible_managed="x", __eni_routing_bytes=9001, **values)
-    link = written.partition("[Link]")[2].partition("[Network]")[0]
-    assert "MTUBytes=9001" in link
+def test_the_file_for_networkd_says_all_of_it():
+    text = eni_routing_files.networkd_text(dataclasses.replace(WANTED, mtu=9001), MAC)
+    sections = [section.partition("]")[::2] for section in text.split("\n[")[1:]]
+    lines = [(name, *line.split("=")) for name, body in sections for line in body.split("\n") if "=" in line]
+    assert ("Match", "MACAddress", MAC) in lines
+    assert ("Link", "MTUBytes", "9001") in lines
+    assert ("Address", "Address", "10.0.1.21/24") in lines
+    assert ("Address", "AddPrefixRoute", "false") in lines
+    assert ("RoutingPolicyRule", "From", "10.0.1.21/32") in lines
+    assert ("Route", "Destination", "10.0.1.0/24") in lines
+    assert ("Route", "Gateway", "10.0.1.1") in lines
+    assert [line[2] for line in lines if line[1] == "Table"] == ["1001"] * 3
+
+
+def test_the_other_files_are_what_their_readers_expect():
+    assert eni_routing_files.sysctl_text({"b.c": 2, "a.b": 1}).splitlines()[1:] == ["a.b = 1", "b.c = 2"]
+    assert eni_routing_files.tables_text(1001, "holdfast").splitlines()[1:] == ["1001\tholdfast"]

@@ -1,6 +1,6 @@
 # Copyright: Holdfast contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kafka_id_info, autoscaling_health_set and eni_routing_wait: their answers and every failure."""
+"""kafka_id_info and autoscaling_health_set: their answers and every failure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import Zk
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import ZkSession
 from ansible_collections.holdfast.kafka.plugins.modules import (
     autoscaling_health_set,
-    eni_routing_info,
-    eni_routing_wait,
     kafka_id_info,
 )
 from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
@@ -198,103 +196,3 @@ def test_an_instance_without_a_group_is_no_error(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("word", "reason"), [(Meaning.AUTH, "auth"), (Meaning.FATAL, "api_error")])
 def test_auto_scaling_that_refuses(monkeypatch: pytest.MonkeyPatch, word: Meaning, reason: str) -> None:
     assert tell(monkeypatch, AwsError("set_instance_health", "Refused", "no", word))["reason"] == reason
-
-
-ROUTING = {
-    "interface": "eth1",
-    "address": "10.0.1.21",
-    "subnet_cidr": "10.0.1.0/24",
-    "gateway": "10.0.1.1",
-    "table_id": 1001,
-    "priority": 1001,
-    "timeout_seconds": 0.1,
-}
-KERNEL = {
-    "addr": [{"ifname": "eth1", "flags": ["UP", "LOWER_UP"], "addr_info": [{"local": "10.0.1.21"}]}],
-    "rule": [{"priority": 1001, "src": "10.0.1.21", "table": "1001"}],
-    "route": [{"dst": "default", "gateway": "10.0.1.1", "dev": "eth1"}, {"dst": "10.0.1.0/24", "dev": "eth1"}],
-}
-
-
-def look(
-    monkeypatch: pytest.MonkeyPatch, kernel: dict[str, Any], *, check: bool = False, **more: Any
-) -> dict[str, Any]:
-    """Run the module against a kernel."""
-
-    def run(_module: Any, argv: list[str], **_options: Any) -> tuple[int, str, str]:
-        answer = kernel[argv[3]]
-        return (2, "", "no") if answer is None else (0, json.dumps(answer), "")
-
-    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.run_command", run)
-    return run_module(eni_routing_wait, {**ROUTING, **more}, check=check)
-
-
-def test_a_routed_eni_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = look(monkeypatch, KERNEL)
-    assert (result["failed"], result["missing"]) == (False, [])
-
-
-def test_what_never_comes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = look(monkeypatch, {**KERNEL, "rule": []})
-    assert result["reason"] == "timeout"
-    assert "rule from 10.0.1.21" in result["msg"]
-
-
-def test_a_missing_interface_is_waited_for_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look(monkeypatch, {**KERNEL, "addr": None})["missing"] == ["interface eth1"]
-
-
-def test_check_mode_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = look(monkeypatch, {**KERNEL, "rule": []}, check=True, timeout_seconds=60)
-    assert (result["failed"], len(result["missing"])) == (False, 1)
-
-
-def test_a_setting_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look(monkeypatch, KERNEL, sysctl={"net.ipv4.conf.all.rp_filter": 77})["reason"] == "sysctl"
-
-
-def test_an_ip_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look(monkeypatch, {**KERNEL, "rule": None})["reason"] == "ip_failed"
-
-
-def test_an_mtu_that_is_not_applied_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = {
-        **KERNEL,
-        "addr": [{"ifname": "eth1", "flags": ["UP", "LOWER_UP"], "addr_info": [{"local": "10.0.1.21"}], "mtu": 1500}],
-    }
-    result = look(monkeypatch, narrow, mtu=9001)
-    assert (result["reason"], result["missing"]) == ("timeout", ["MTU 9001 on eth1 (it is 1500)"])
-    assert not look(monkeypatch, narrow, mtu=1500)["failed"]
-
-
-def find(monkeypatch: pytest.MonkeyPatch, kernel: dict[str, Any]) -> dict[str, Any]:
-    """Run eni_routing_info against a kernel, on a host of systemd-networkd."""
-
-    def run(_module: Any, argv: list[str], **_options: Any) -> tuple[int, str, str]:
-        if argv[0] == "systemctl":
-            return 3, "inactive\ninactive\nactive\n", ""
-        answer = kernel[argv[3]]
-        return (2, "", "no") if answer is None else (0, json.dumps(answer), "")
-
-    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.run_command", run)
-    monkeypatch.setattr(eni_routing_info, "NETWORK_DIRECTORIES", ())
-    keys = ("interface", "address", "table_id", "priority")
-    arguments = {key: ROUTING[key] for key in keys}
-    return run_module(eni_routing_info, {**arguments, "mac": "02:00:00:00:00:01", "own_file": "70-x.network"})
-
-
-HOST = {
-    "rule": [],
-    "route": [{"dst": "default", "gateway": "10.0.1.1", "dev": "eth0"}],
-    "link": [{"ifname": "eth0", "mtu": 9001}, {"ifname": "eth1", "mtu": 1500}],
-}
-
-
-def test_the_primary_interfaces_mtu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find(monkeypatch, HOST)["primary_mtu"] == 9001
-    assert find(monkeypatch, {**HOST, "route": []})["primary_mtu"] is None
-
-
-@pytest.mark.parametrize("what", ["rule", "route", "link"])
-def test_a_host_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    assert find(monkeypatch, {**HOST, what: None})["reason"] == "ip_failed"
