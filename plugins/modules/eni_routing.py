@@ -118,9 +118,9 @@ waited_seconds:
   type: float
 reason:
   description:
-    - V(bad_parameter), V(conflict) (an unknown network manager, or somebody else who routes this ENI), V(mtu_unknown)
-      (there is no primary interface to take it from), V(apply_failed) (a command that applies the files), V(timeout)
-      (something is missing), V(sysctl) (a kernel setting differs) or V(ip_failed).
+    - V(bad_parameter), V(network_conflict) (an unknown network manager, or somebody else who routes this ENI),
+      V(mtu_unknown) (there is no primary interface to take it from), V(apply_failed) (a command that applies the
+      files), V(timeout) (something is missing), V(sysctl) (a kernel setting differs) or V(ip_failed).
   returned: failure
   type: str
 """
@@ -186,7 +186,7 @@ def require_no_conflict(module: AnsibleModule, wanted: eni_routing.Wanted) -> st
                 f"This host's network is managed by '{manager}' (known: {', '.join(KNOWN_MANAGERS)}).{told} Nothing "
                 f"was written. Disable the other manager for {wanted.interface} ({params['eni_id']}) in the image."
             ),
-            reason="conflict",
+            reason="network_conflict",
             manager=manager,
         )
     return manager

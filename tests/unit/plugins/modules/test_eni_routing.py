@@ -152,10 +152,10 @@ def _other_file(host: Host) -> None:
 @pytest.mark.parametrize(
     ("prepare", "reason", "words"),
     [
-        (lambda host: setattr(host, "units", "active\n"), "conflict", "managed by 'NetworkManager'"),
-        (lambda host: setattr(host, "units", "inactive\n"), "conflict", "managed by 'none'"),
-        (_other_file, "conflict", "10-netplan-eth1.network"),
-        (_change(rule=[{"priority": 7, "src": "10.0.1.21", "table": "101"}]), "conflict", "table 101"),
+        (lambda host: setattr(host, "units", "active\n"), "network_conflict", "managed by 'NetworkManager'"),
+        (lambda host: setattr(host, "units", "inactive\n"), "network_conflict", "managed by 'none'"),
+        (_other_file, "network_conflict", "10-netplan-eth1.network"),
+        (_change(rule=[{"priority": 7, "src": "10.0.1.21", "table": "101"}]), "network_conflict", "table 101"),
         (_change(default=[]), "mtu_unknown", "eni_routing_mtu"),
         (_change(default=None), "ip_failed", "route show default"),
         (_change(link=None), "ip_failed", "link show"),
