@@ -14,7 +14,7 @@ DOCUMENTATION = r"""
 name: cluster_problems
 short_description: Find what is wrong in the report of cluster_status
 version_added: 0.2.0
-author: Holdfast contributors (@holdfast)
+author: Holdfast contributors
 description:
   - Puts together what is wrong with identities, the ensemble and the brokers, each with its next step and runbook.
 options:

@@ -34,7 +34,7 @@ seealso:
   - module: holdfast.kafka.identity_release
   - module: holdfast.kafka.identity_pool_info
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""

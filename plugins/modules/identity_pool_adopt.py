@@ -78,7 +78,7 @@ seealso:
   - module: holdfast.kafka.identity_pool_info
   - module: holdfast.kafka.identity_claims_restore
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""

@@ -58,7 +58,7 @@ seealso:
   - module: holdfast.kafka.identity_claims_info
   - module: holdfast.kafka.node_id_claim
 author:
-  - Holdfast contributors (@holdfast)
+  - Holdfast contributors
 """
 
 EXAMPLES = r"""
