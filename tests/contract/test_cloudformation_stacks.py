@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from lab.api.cloudformation_memory import memory_of
+from lab.api.cloudformation_runner import backend_of
 from tests.contract.ec2_harness import Check, Probe, does_not_hold, refused
 
 NAMES = (f"stack-{number}" for number in itertools.count())
@@ -468,3 +470,15 @@ def test_strict(check: Check, strict: Probe) -> None:
 def test_stock_differs(check: Check, stock: Probe) -> None:
     """The row does not hold on stock moto, so its patch is needed."""
     does_not_hold(check, stock)
+
+
+def test_a_creation_that_takes_longer_than_its_bound_rolls_back(strict_api: tuple[Probe, Any]) -> None:
+    """API reference, CreateStack: TimeoutInMinutes. A minute is the least, so the clock is put forward here."""
+    p, api = strict_api
+    stack = CfnStack(p, group(p, timeout="PT5M"), TimeoutInMinutes=1)
+    assert stack.show()["TimeoutInMinutes"] == 1
+    with api.context.lock:
+        memory_of(backend_of(api.context).stacks[stack.id]).deadline = 0.0
+    stack.until("ROLLBACK_COMPLETE")
+    reasons = [reason for status, reason in stack.events("Group") if status == "CREATE_FAILED"]
+    assert reasons == ["Stack creation time exceeded"]
