@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -79,6 +80,14 @@ class Client:
         eventually(lambda: self.ssh(name, "true")[0] == 0, f"{name} can be logged in to", 120)
         self.timings[name] = round(time.monotonic() - began, 1)
         return instance
+
+    def reaches(self, address: str) -> bool:
+        """Whether the instance's ssh answers from the VPC."""
+        try:
+            self._thread.submit(socket.create_connection, (address, 22), 1).result(30).close()
+        except OSError:
+            return False
+        return True
 
     def volume_state(self, volume_id: str) -> str:
         """Return a volume's state."""
@@ -196,6 +205,59 @@ def test_an_instance_that_shuts_itself_down_is_stopped(client: Client) -> None:
     later = "(sleep 1; systemctl poweroff) >/dev/null 2>&1 &"
     client.ask("off", f"sudo cloud-init status --wait >/dev/null; sudo sh -c '{later}'")
     eventually(lambda: client.state(instance_id) == "stopped", "it is stopped", 60)
+
+
+def test_faults_are_set_and_cleared_from_the_command_line(client: Client) -> None:
+    instance = client.run(client.environment["HOLDFAST_LAB_BASE_IMAGE_ID"], "faulty")
+    instance_id = instance["InstanceId"]
+    refused = client.cli("fault", "set", "partition", "instance=nobody")
+    assert refused.returncode == 1
+    assert "nobody" in refused.stderr
+
+    token = "curl -sX PUT -w '%{http_code}' -o /dev/null -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "
+    token += "http://169.254.169.254/latest/api/token"
+    assert client.ask("faulty", token) == "200"
+    assert client.cli("fault", "set", "imds_refuse_tokens", "instance=faulty").returncode == 0
+    assert client.ask("faulty", token) == "503"
+    assert client.cli("fault", "clear", "imds_refuse_tokens").returncode == 0
+    assert client.ask("faulty", token) == "200"
+
+    eni = client.ec2("create_network_interface", SubnetId=instance["SubnetId"])["NetworkInterface"]
+    late = client.cli("fault", "set", "eni_late", "seconds=3600", f"resource={eni['NetworkInterfaceId']}", "--json")
+    assert json.loads(late.stdout)["set"]["kind"] == "eni_late"
+    client.ec2(
+        "attach_network_interface", NetworkInterfaceId=eni["NetworkInterfaceId"], InstanceId=instance_id, DeviceIndex=1
+    )
+    shown = {"NetworkInterfaceIds": [eni["NetworkInterfaceId"]]}
+    eventually(
+        lambda: (
+            client.ec2("describe_network_interfaces", **shown)["NetworkInterfaces"][0]["Attachment"]["Status"]
+            == "attached"
+        ),
+        "EC2 calls it attached",
+    )
+    assert client.ssh("faulty", "test -e /sys/class/net/eth1")[0] != 0
+    assert client.cli("fault", "clear", "eni_late").returncode == 0
+    eventually(lambda: client.ssh("faulty", "test -e /sys/class/net/eth1")[0] == 0, "eth1 appears")
+
+    assert client.cli("fault", "set", "partition", "instance=faulty").returncode == 0
+    assert not client.reaches(instance["PrivateIpAddress"])
+    assert client.cli("fault", "clear").returncode == 0
+    eventually(lambda: client.reaches(instance["PrivateIpAddress"]), "it can be reached again")
+
+    volume_id = client.ec2("create_volume", Size=1, AvailabilityZone="eu-central-1a")["VolumeId"]
+    eventually(lambda: client.volume_state(volume_id) == "available", "the volume is created")
+    client.ec2("attach_volume", VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+    eventually(lambda: client.ssh("faulty", "test -b /dev/nvme1n1")[0] == 0, "the disk is there")
+    client.ask("faulty", "sudo mkfs.ext4 -q /dev/nvme1n1")
+    assert client.cli("fault", "set", "boot_kill", "phase=mounted", "instance=faulty").returncode == 0
+    client.ssh("faulty", "sudo mount /dev/nvme1n1 /mnt; sleep 5")
+    eventually(lambda: client.state(instance_id) == "terminated", "the host died and EC2 terminated it", 60)
+    assert client.volume_state(volume_id) == "available"
+    events = [json.loads(line) for line in client.cli("logs", "events", "--lines", "20000").stdout.splitlines()]
+    struck = {event["fault_kind"] for event in events if event["kind"] == "fault_struck"}
+    assert struck == {"imds_refuse_tokens", "eni_late", "partition", "boot_kill"}
+    assert client.cli("fault", "clear").returncode == 0
 
 
 def test_down_after_the_server_and_nspawn_were_killed_leaves_no_process_and_no_device(client: Client) -> None:
