@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -17,16 +18,22 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content impo
 #: run(argv) -> (return code, stdout, stderr), as AnsibleModule.run_command
 Run = Callable[[list[str]], "tuple[int, str, str]"]
 
-#: Bytes at the start of a device that must be zero before it counts as never used.
+#: Bytes at the start and at the end of a device that must be zero before it counts as never used.
 BLANK_PROBE_BYTES = 1024 * 1024
-#: blkid's return code for "nothing found" when probing low-level.
-_BLKID_NOTHING = 2
+#: Between them: where ext4 keeps its second superblock (1 KiB and 4 KiB blocks), and this many samples of this size.
+BACKUP_SUPERBLOCKS = (8193 * 1024, 32768 * 4096)
+SAMPLES, SAMPLE_BYTES = 64, 64 * 1024
+#: blkid's return codes for "nothing found" and for "several things found" when probing low-level.
+_BLKID_NOTHING, _BLKID_AMBIVALENT = 2, 8
+#: What the kernel answers when a filesystem's own structure is damaged; ext4 says the second for a wrong checksum.
+_DAMAGED = (errno.EUCLEAN, errno.EBADMSG)
 #: Mount options that read a filesystem without replaying its journal, so that a refused volume is left untouched.
 READ_ONLY_OPTIONS = {"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid"}
 #: Mount options that replay the journal first: what was written right before a crash is only there.
 REPLAY_OPTIONS = {"ext4": "rw,noatime,nodev,nosuid,noexec", "xfs": "rw,noatime,nodev,nosuid,noexec,nouuid"}
-#: Where ext4 keeps its superblock, its magic number and the flag INCOMPAT_RECOVER; offsets in bytes.
-_EXT4_SUPERBLOCK, _EXT4_MAGIC, _EXT4_INCOMPAT, _EXT4_RECOVER = 1024, 0x38, 0x60, 0x4
+#: Where ext4 keeps its superblock, its magic number, its state and the flag INCOMPAT_RECOVER; offsets in bytes.
+_EXT4_SUPERBLOCK, _EXT4_MAGIC, _EXT4_STATE, _EXT4_INCOMPAT = 1024, 0x38, 0x3A, 0x60
+_EXT4_HAS_ERRORS, _EXT4_RECOVER = 0x2, 0x4
 
 
 class DeviceError(Exception):
@@ -102,25 +109,30 @@ def mounted_at(path: str) -> Mount | None:
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn the kernel's refusal to read (an I/O error, a damaged filesystem) into C(read_failed)."""
+    """Turn the kernel's refusal to read into C(read_failed), for a damaged filesystem into C(corrupt_filesystem)."""
     try:
         yield
     except OSError as error:
-        raise DeviceError("read_failed", f"{what} cannot be read: {error.strerror or error}") from error
+        reason = "corrupt_filesystem" if error.errno in _DAMAGED else "read_failed"
+        raise DeviceError(reason, f"{what} cannot be read: {error.strerror or error}") from error
 
 
-def needs_replay(device: str, filesystem: str) -> bool:
+def needs_replay(device: str, filesystem: str, run: Run) -> bool:
     """Whether the filesystem was not unmounted in order, so that its newest files are only in its journal.
 
-    ext4 says so in its superblock. xfs does not say it in one place, so it counts as always.
+    ext4 says so in its superblock, which also tells recorded errors: DeviceError C(corrupt_filesystem). xfs has no such
+    place: C(xfs_logprint) looks, and what it cannot tell counts as yes.
     """
     if filesystem != "ext4":
-        return True
+        code, out, _err = run(["xfs_logprint", "-t", device])
+        return code != 0 or "state: <CLEAN>" not in out
     with reading(device), Path(device).open("rb", buffering=0) as handle:
         handle.seek(_EXT4_SUPERBLOCK)
         block = handle.read(1024)
     if int.from_bytes(block[_EXT4_MAGIC : _EXT4_MAGIC + 2], "little") != 0xEF53:
         raise DeviceError("probe_failed", f"{device} has no ext4 superblock where blkid found one")
+    if int.from_bytes(block[_EXT4_STATE : _EXT4_STATE + 2], "little") & _EXT4_HAS_ERRORS:
+        raise DeviceError("corrupt_filesystem", f"the kernel has recorded errors in the filesystem of {device}")
     return bool(int.from_bytes(block[_EXT4_INCOMPAT : _EXT4_INCOMPAT + 4], "little") & _EXT4_RECOVER)
 
 
@@ -148,30 +160,42 @@ def require_block_device(device: str) -> None:
         raise DeviceError("not_a_block_device", f"{device} is not a block device")
 
 
-def starts_with_zeroes(device: str, length: int = BLANK_PROBE_BYTES) -> bool:
-    """True when the first C(length) bytes (or all, of a shorter device) are zero."""
+def _spots(size: int) -> list[tuple[int, int]]:
+    """Return where to look for bytes on a device, as (offset, length)."""
+    spots = [(0, BLANK_PROBE_BYTES), (max(0, size - BLANK_PROBE_BYTES), BLANK_PROBE_BYTES)]
+    spots += [(offset, SAMPLE_BYTES) for offset in BACKUP_SUPERBLOCKS]
+    spots += [(size * number // SAMPLES, SAMPLE_BYTES) for number in range(1, SAMPLES)]
+    return [(offset, length) for offset, length in spots if offset < size]
+
+
+def is_zeroed(device: str) -> bool:
+    """Whether start, end and samples of a device are zero: a wiped start alone does not make a disk unused."""
     with reading(device), Path(device).open("rb", buffering=0) as handle:
-        remaining = length
-        while remaining > 0:
-            block = handle.read(min(65536, remaining))
-            if not block:
-                return True
-            if block.strip(b"\0"):
-                return False
-            remaining -= len(block)
+        size = handle.seek(0, os.SEEK_END)
+        for offset, length in _spots(size):
+            handle.seek(offset)
+            left = min(length, size - offset)
+            while left > 0:
+                block = handle.read(min(65536, left))
+                if block.strip(b"\0"):
+                    return False
+                if not block:
+                    break
+                left -= len(block)
     return True
 
 
 def probe(device: str, run: Run) -> Probe:
-    """Ask blkid (low-level, past its cache) and the device's first MiB."""
+    """Ask blkid (low-level, past its cache) and samples of the device's bytes."""
     require_block_device(device)
     code, out, err = run(["blkid", "-p", "-o", "export", device])
     if code == 0:
         return parse_blkid(out)
+    if code == _BLKID_AMBIVALENT:
+        raise DeviceError("unknown_content", f"{device} carries the signatures of several things at once")
     if code != _BLKID_NOTHING:
-        why = err.strip() or "ambivalent result"
-        raise DeviceError("probe_failed", f"blkid cannot read {device} (rc {code}): {why}")
-    return Probe(zeroed=starts_with_zeroes(device))
+        raise DeviceError("probe_failed", f"blkid cannot read {device} (rc {code}): {err.strip()}")
+    return Probe(zeroed=is_zeroed(device))
 
 
 def wait_for_uuid_link(uuid: str, timeout_seconds: float) -> None:
@@ -196,25 +220,61 @@ def _read_content(root: str) -> Content:
     kafka_orphans: list[str] = []
     zookeeper_orphans: list[str] = []
     databases: list[str] = []
+    links: list[str] = []
+    owners: dict[int, str] = {}
     top = Path(root)
     for directory in [top, *_subdirectories(top)]:
         name = str(directory.relative_to(top))
-        if (directory / "meta.properties").is_file():
+        for entry in _entries(directory):
+            shown = str(entry.relative_to(top))
+            if entry.is_symlink():
+                links.append(f"{shown} -> {entry.readlink()}")
+            _note_owners(entry, shown, owners)
+        if _is_file(directory / "meta.properties"):
             meta[name] = _text(directory / "meta.properties")
         elif orphan := _partition_directory(directory):
             kafka_orphans.append(str(orphan.relative_to(top)))
-        if (directory / "myid").is_file():
+        if _is_file(directory / "myid"):
             myid[name] = _text(directory / "myid")
         elif (directory / "version-2").is_dir() and any((directory / "version-2").iterdir()):
             zookeeper_orphans.append(str((directory / "version-2").relative_to(top)))
         if any(path.name.startswith(("snapshot.", "log.")) for path in (directory / "version-2").glob("*.*")):
             databases.append(name)
-    return Content(meta, myid, tuple(kafka_orphans), tuple(zookeeper_orphans), tuple(databases))
+    left = os.statvfs(root)
+    return Content(
+        meta,
+        myid,
+        tuple(kafka_orphans),
+        tuple(zookeeper_orphans),
+        tuple(databases),
+        tuple(sorted(links)),
+        owners,
+        left.f_bavail * left.f_frsize,
+        left.f_favail,
+    )
+
+
+def _note_owners(entry: Path, shown: str, owners: dict[int, str]) -> None:
+    """Note who owns an entry and, as one for all, the first file of a directory."""
+    owners.setdefault(entry.lstat().st_uid, shown)
+    if entry.is_dir() and not entry.is_symlink():
+        first = next(entry.iterdir(), None)
+        if first is not None:
+            owners.setdefault(first.lstat().st_uid, f"{shown}/{first.name}")
+
+
+def _entries(path: Path) -> list[Path]:
+    names = set(relevant([entry.name for entry in path.iterdir()]))
+    return sorted(entry for entry in path.iterdir() if entry.name in names)
 
 
 def _subdirectories(path: Path) -> list[Path]:
-    names = set(relevant([entry.name for entry in path.iterdir()]))
-    return sorted(e for e in path.iterdir() if e.name in names and e.is_dir() and not e.is_symlink())
+    return [entry for entry in _entries(path) if entry.is_dir() and not entry.is_symlink()]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file of the volume; a link is not followed off it."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _partition_directory(directory: Path) -> Path | None:

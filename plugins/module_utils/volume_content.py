@@ -28,6 +28,13 @@ class Content:
     zookeeper_orphans: tuple[str, ...] = ()
     #: data directories that hold a ZooKeeper database (snapshots or transaction logs); myid alone is none
     zookeeper_databases: tuple[str, ...] = ()
+    #: symbolic links, each with its target; what is behind them was not read
+    links: tuple[str, ...] = ()
+    #: entries by the uid that owns them, one for each uid
+    owners: dict[int, str] = field(default_factory=dict)
+    #: space and inodes that are left for the service
+    free_bytes: int = 0
+    free_inodes: int = 0
 
     @property
     def blank(self) -> bool:
@@ -44,6 +51,7 @@ class Verdict:
     blank: bool = False
     node_id: int | None = None
     cluster_ids: tuple[str, ...] = ()
+    directory_ids: tuple[str, ...] = ()
 
 
 def parse_properties(text: str) -> dict[str, str]:
@@ -71,11 +79,33 @@ def judge(content: Content, role: str, node_id: int) -> Verdict:
         where = sorted([*other, *other_orphans])[0]
         whose = "ZooKeeper" if role == "kafka" else "Kafka"
         return Verdict("wrong_role", f"the volume carries {whose} data in '{where}', the claim is for {role} {node_id}")
+    if content.links:
+        return Verdict(
+            "symlink", f"'{content.links[0]}' is a symbolic link, and data behind it would not be the volume's"
+        )
     if content.blank:
         return Verdict(blank=True)
     if role == "kafka":
         return _judge_kafka(content, node_id)
     return _judge_zookeeper(content, node_id)
+
+
+def judge_owner(content: Content, uid: int, user: str) -> Verdict:
+    """Refuse data that the service could not write; who owns them is never changed on the way."""
+    foreign = {owner: path for owner, path in content.owners.items() if owner != uid}
+    if not foreign or content.blank:
+        return Verdict()
+    owner, path = sorted(foreign.items())[0]
+    return Verdict("wrong_owner", f"'{path}' belongs to uid {owner}, and the service runs as {user} (uid {uid})")
+
+
+def judge_space(content: Content, least_bytes: int, least_inodes: int) -> Verdict:
+    """Refuse a volume on which a start would fail for lack of space or inodes."""
+    if content.free_bytes < least_bytes:
+        return Verdict("volume_full", f"{content.free_bytes} bytes are free, a start needs {least_bytes}")
+    if content.free_inodes < least_inodes:
+        return Verdict("volume_full", f"{content.free_inodes} inodes are free, a start needs {least_inodes}")
+    return Verdict()
 
 
 def judge_cluster(volume_ids: Sequence[str], cluster_id: str | None, unknown_allowed: bool = False) -> Verdict:
@@ -100,6 +130,7 @@ def judge_cluster(volume_ids: Sequence[str], cluster_id: str | None, unknown_all
 
 def _judge_kafka(content: Content, node_id: int) -> Verdict:
     clusters: set[str] = set()
+    directories: dict[str, str] = {}
     for directory, text in sorted(content.kafka_meta.items()):
         meta = parse_properties(text)
         found = meta.get("broker.id", meta.get("node.id"))
@@ -111,6 +142,10 @@ def _judge_kafka(content: Content, node_id: int) -> Verdict:
             )
         if "cluster.id" in meta:
             clusters.add(meta["cluster.id"])
+        copied = directories.setdefault(meta.get("directory.id", directory), directory)
+        if copied != directory:
+            same = meta["directory.id"]
+            return Verdict("duplicate_directory", f"'{copied}' and '{directory}' both have the directory.id {same}")
     if len(clusters) > 1:
         return Verdict("cluster_mismatch", f"log directories of several clusters: {', '.join(sorted(clusters))}")
     if content.kafka_orphans:
@@ -118,7 +153,8 @@ def _judge_kafka(content: Content, node_id: int) -> Verdict:
             "unidentified_data",
             f"Kafka partitions in '{content.kafka_orphans[0]}' whose log directory has no meta.properties",
         )
-    return Verdict(node_id=node_id, cluster_ids=tuple(sorted(clusters)))
+    named = tuple(sorted(name for name, directory in directories.items() if name != directory))
+    return Verdict(node_id=node_id, cluster_ids=tuple(sorted(clusters)), directory_ids=named)
 
 
 def _judge_zookeeper(content: Content, node_id: int) -> Verdict:

@@ -98,6 +98,41 @@ def test_a_brokers_volumes_meet_the_cluster_it_will_join(
     assert reason is None or reason in printed
 
 
+def looks(*results: dict[str, Any]) -> dict[str, Any]:
+    """What data_volume_check has found on volumes of broker 3, each as (state, cluster id, directory id)."""
+    volumes = [{"id": f"vol-{index}", "index": index, "device_path": f"/dev/{index}"} for index in range(len(results))]
+    whole = [{"state": "owned", "cluster_ids": ["abc"], "directory_ids": [], **result} for result in results]
+    told = {"data_volume_volumes": volumes, "__data_volume_found": {"results": whole}}
+    return {**told, "data_volume_role": "kafka", "data_volume_node_id": 3}
+
+
+FRESH: dict[str, Any] = {"state": "blank", "cluster_ids": []}
+
+
+@pytest.mark.parametrize(
+    ("results", "more", "reason", "words"),
+    [
+        ([{}, {"cluster_ids": ["xyz"]}], {}, "cluster_mismatch", "abc, xyz"),
+        ([{"directory_ids": ["d"]}, {"directory_ids": ["d"]}], {}, "duplicate_directory", "vol-0, vol-1"),
+        ([{}, FRESH], {}, "partly_blank", "vol-0 carry its data, and vol-1 carry none"),
+        ([{"state": "empty", "cluster_ids": []}, {}], {}, "partly_blank", "vol-1 carry its data, and vol-0 carry none"),
+        ([{}, FRESH], {"data_volume_refill_allowed": True}, None, ""),
+        ([FRESH, FRESH], {}, None, ""),
+        ([{"directory_ids": ["d"]}, {"directory_ids": ["e"]}], {}, None, ""),
+        ([{}, {}], {}, None, ""),
+    ],
+)
+def test_volumes_of_one_node_fit_together(
+    results: list[dict[str, Any]], more: dict[str, Any], reason: str | None, words: str
+) -> None:
+    code, printed = run_tasks("data_volume", "together", {**looks(*results), **more})
+    assert (code == 0) is (reason is None), printed
+    if reason:
+        assert f"reason: {reason}" in printed
+        assert words in " ".join(printed.split())
+        assert "give_up: false" in printed, "another instance would find the same volumes"
+
+
 def claim(*initialized: bool) -> dict[str, Any]:
     """A reading of the pool whose servers' volumes have, or have not, served."""
     volumes = [{"id": f"vol-{node_id}", "initialized": value} for node_id, value in enumerate(initialized, start=1)]

@@ -33,12 +33,34 @@ def test_mountinfo_tells_what_is_read_only():
     assert (second.path, second.read_only) == ("/mnt/with space", True)
 
 
-def test_zeroes_are_looked_for_to_the_end(tmp_path):
+@pytest.mark.parametrize(
+    "offset",
+    [
+        0,
+        700_000,
+        199_999_999,
+        199_100_000,
+        *block_device.BACKUP_SUPERBLOCKS,
+        *(200_000_000 * n // block_device.SAMPLES for n in (1, 40)),
+    ],
+)
+def test_a_wiped_start_makes_no_disk_unused(tmp_path, offset):
+    path = tmp_path / "device"
+    with path.open("wb") as stream:
+        stream.truncate(200_000_000)
+    assert block_device.is_zeroed(str(path))
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(b"x")
+    assert not block_device.is_zeroed(str(path))
+
+
+def test_a_small_disk_is_read_to_its_end(tmp_path):
     path = tmp_path / "device"
     path.write_bytes(b"\0" * 200_000)
-    assert block_device.starts_with_zeroes(str(path))
+    assert block_device.is_zeroed(str(path))
     path.write_bytes(b"\0" * 199_999 + b"x")
-    assert not block_device.starts_with_zeroes(str(path))
+    assert not block_device.is_zeroed(str(path))
 
 
 def test_a_missing_device_and_a_plain_file_are_refused(tmp_path):
@@ -57,17 +79,17 @@ def test_a_link_that_never_comes_is_a_reason():
     assert error.value.reason == "uuid_link_missing"
 
 
-@pytest.mark.parametrize(("code", "reason"), [(4, "probe_failed"), (8, "probe_failed")])
-def test_an_ambivalent_device_is_refused(monkeypatch, code, reason):
+@pytest.mark.parametrize(("code", "reason"), [(4, "probe_failed"), (8, "unknown_content")])
+def test_a_device_that_blkid_cannot_tell_is_refused(monkeypatch, code, reason):
     monkeypatch.setattr(block_device, "require_block_device", lambda _device: None)
     with pytest.raises(DeviceError) as error:
         block_device.probe("/dev/x", lambda _argv: (code, "", ""))
     assert error.value.reason == reason
 
 
-def test_nothing_found_asks_the_first_bytes(monkeypatch):
+def test_nothing_found_asks_the_bytes(monkeypatch):
     monkeypatch.setattr(block_device, "require_block_device", lambda _device: None)
-    monkeypatch.setattr(block_device, "starts_with_zeroes", lambda _device: False)
+    monkeypatch.setattr(block_device, "is_zeroed", lambda _device: False)
     found = block_device.probe("/dev/x", lambda _argv: (2, "", ""))
     assert (found.filesystem, found.blank) == ("", False)
 
@@ -105,15 +127,43 @@ def test_a_database_is_told_from_an_empty_data_directory(tmp_path):
 
 
 def test_what_the_kernel_cannot_read_is_a_reason(tmp_path):
-    for look in (block_device.read_content, block_device.mount_of_device, block_device.starts_with_zeroes):
+    for look in (block_device.read_content, block_device.mount_of_device, block_device.is_zeroed):
         with pytest.raises(DeviceError) as error:
             look(str(tmp_path / "none"))
         assert error.value.reason == "read_failed"
 
 
-def superblock(tmp_path, magic: int, incompat: int) -> str:
+@pytest.mark.parametrize(
+    ("number", "reason"), [(5, "read_failed"), (117, "corrupt_filesystem"), (74, "corrupt_filesystem")]
+)
+def test_a_damaged_filesystem_is_told_from_a_failing_device(number, reason):
+    with pytest.raises(DeviceError) as error, block_device.reading("/dev/x"):
+        raise OSError(number, "what the kernel says")
+    assert error.value.reason == reason
+
+
+def test_links_and_owners_are_seen_and_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "meta.properties").write_text("broker.id=3\n")
+    volume = tmp_path / "volume"
+    (volume / "data" / "orders-0").mkdir(parents=True)
+    (volume / "data" / "meta.properties").symlink_to(outside / "meta.properties")
+    (volume / "more").symlink_to(outside)
+    content = block_device.read_content(str(volume))
+    assert content.links == (f"data/meta.properties -> {outside}/meta.properties", f"more -> {outside}")
+    assert (content.kafka_meta, list(content.owners)) == ({}, [volume.stat().st_uid])
+    assert content.free_bytes > 0
+
+
+def nothing_run(_argv):
+    raise AssertionError("no command is needed")
+
+
+def superblock(tmp_path, magic: int, incompat: int, state: int = 1) -> str:
     block = bytearray(4096)
     block[1024 + 0x38 : 1024 + 0x3A] = magic.to_bytes(2, "little")
+    block[1024 + 0x3A : 1024 + 0x3C] = state.to_bytes(2, "little")
     block[1024 + 0x60 : 1024 + 0x64] = incompat.to_bytes(4, "little")
     path = tmp_path / "device"
     path.write_bytes(block)
@@ -122,14 +172,27 @@ def superblock(tmp_path, magic: int, incompat: int) -> str:
 
 @pytest.mark.parametrize(("incompat", "needed"), [(0x2C2, False), (0x2C6, True)])
 def test_ext4_says_whether_its_journal_is_due(tmp_path, incompat, needed):
-    assert block_device.needs_replay(superblock(tmp_path, 0xEF53, incompat), "ext4") is needed
+    assert block_device.needs_replay(superblock(tmp_path, 0xEF53, incompat), "ext4", nothing_run) is needed
 
 
-def test_xfs_is_always_asked_to_replay():
-    assert block_device.needs_replay("/dev/none", "xfs")
+@pytest.mark.parametrize(
+    ("code", "said", "needed"),
+    [
+        (0, "log tail: 14 head: 14 state: <CLEAN>", False),
+        (0, "log tail: 2 head: 8 state: <DIRTY>", True),
+        (0, "", True),
+        (2, "No such file or directory", True),
+    ],
+)
+def test_xfs_that_does_not_say_clean_is_replayed(code, said, needed):
+    assert block_device.needs_replay("/dev/none", "xfs", lambda _argv: (code, said, "")) is needed
 
 
-def test_a_superblock_that_is_none_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("magic", "state", "reason"),
+    [(0, 1, "probe_failed"), (0xEF53, 2, "corrupt_filesystem"), (0xEF53, 3, "corrupt_filesystem")],
+)
+def test_a_superblock_that_is_none_or_tells_errors_is_refused(tmp_path, magic, state, reason):
     with pytest.raises(DeviceError) as error:
-        block_device.needs_replay(superblock(tmp_path, 0, 0), "ext4")
-    assert error.value.reason == "probe_failed"
+        block_device.needs_replay(superblock(tmp_path, magic, 0, state), "ext4", nothing_run)
+    assert error.value.reason == reason

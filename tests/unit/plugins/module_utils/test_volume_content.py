@@ -35,6 +35,12 @@ def test_the_claimed_brokers_data_are_its_own():
     assert (verdict.reason, verdict.node_id, verdict.cluster_ids, verdict.blank) == ("", 3, ("abc",), False)
 
 
+def test_log_directories_with_ids_of_their_own_are_told():
+    first, second = (META.format(3, "abc") + f"directory.id={name}\n" for name in "xy")
+    assert judge(Content(kafka_meta={"a": first, "b": second}), "kafka", 3).directory_ids == ("x", "y")
+    assert judge(Content(kafka_meta={"a": first, "b": META.format(3, "abc")}), "kafka", 3).directory_ids == ("x",)
+
+
 def test_a_node_id_of_newer_kafka_is_read_too():
     assert judge(Content(kafka_meta={"data": "version=1\nnode.id=3\n"}), "kafka", 3).reason == ""
 
@@ -56,6 +62,18 @@ def test_the_claimed_servers_data_are_its_own():
         (Content(kafka_meta={"data": "broker.id=one\n"}), "kafka", "unreadable_id"),
         (Content(zookeeper_myid={"data": "one"}), "zookeeper", "unreadable_id"),
         (Content(zookeeper_myid={"data": ""}), "zookeeper", "unreadable_id"),
+        (
+            Content(
+                kafka_meta={
+                    "a": META.format(1, "abc") + "directory.id=x\n",
+                    "b": META.format(1, "abc") + "directory.id=x\n",
+                }
+            ),
+            "kafka",
+            "duplicate_directory",
+        ),
+        (Content(kafka_meta={"data": META.format(1, "abc")}, links=("data/orders-0 -> /srv",)), "kafka", "symlink"),
+        (Content(links=("data -> /srv",)), "zookeeper", "symlink"),
         (Content(kafka_orphans=("data/orders-0",)), "kafka", "unidentified_data"),
         (Content(zookeeper_orphans=("data/version-2",)), "zookeeper", "unidentified_data"),
         (
