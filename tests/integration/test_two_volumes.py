@@ -18,7 +18,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import attach_ports
 from ansible_collections.holdfast.kafka.plugins.module_utils.attach_ports import VolumePort
 from ansible_collections.holdfast.kafka.plugins.module_utils.attach_runner import AttachRun
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
-from ansible_collections.holdfast.kafka.plugins.modules import node_id_claim
+from ansible_collections.holdfast.kafka.plugins.modules import ec2_volume_attach, node_id_claim
 from botocore.loaders import JSONFileLoader
 
 from lab.api.server import LabApi, start_strict_ec2
@@ -153,6 +153,19 @@ def test_a_volume_that_was_taken_after_the_claim_leaves_the_rest_alone(
     assert f"{first} is attached to {stranger} (running)" in " ".join(printed.split())
     assert world.holder(eni_id) == me
     assert holders(world, first, second) == [stranger, None]
+
+
+def test_an_attachment_that_stays_attaching_is_left_where_it_is(world: ClaimWorld) -> None:
+    volume_id = world.add_volume("kafka", 3, "b")
+    me = world.launch("b")
+    be(world, me)
+    world.api.clock.update({"volume_attaching_seconds": 60.0})
+    result = run_module(ec2_volume_attach, {"volume_id": volume_id, "timeout_seconds": 2, "poll_seconds": 0.2})
+    assert (result["failed"], result["reason"]) == (True, "attach_stuck"), result
+    assert f"{volume_id} is attaching to {me} at /dev/sdf" in result["msg"]
+    assert "DetachVolume" not in result["api_requests"]
+    assert result["api_requests"].count("AttachVolume") == 1
+    assert holders(world, volume_id) == [me]
 
 
 def test_attaches_at_the_same_moment_get_different_names(world: ClaimWorld) -> None:
