@@ -119,6 +119,38 @@ class Case:
         return self.aws.asked, phases & {"gave_up", "kept"}, done.stdout + done.stderr
 
 
+REFUSAL = {"reason": "id_mismatch", "msg": "Volume {{ item | default('refused') }}.", "give_up": False}
+REFUSE = {"name": "Look", "holdfast.kafka.refuse": REFUSAL}
+LOOP = {"loop": ["one", "two"], "loop_control": {"break_when": "looked is failed"}, "register": "looked"}
+
+
+@pytest.mark.parametrize(
+    ("task", "failure", "verdict"),
+    [
+        (REFUSE, "Look: Volume refused. (reason: id_mismatch)", "false"),
+        ({**REFUSE, **LOOP}, "Look: Volume one. (reason: id_mismatch)", "false"),
+        ({"name": "Look", "ansible.builtin.fail": {"msg": "no"}}, "Look: no", "unknown"),
+        ({"name": "Look", "ansible.builtin.fail": {"msg": "no {{ item }}"}, **LOOP}, "Look: no one", "unknown"),
+    ],
+    ids=["task", "loop", "task without a verdict", "loop without a verdict"],
+)
+def test_what_failed_is_kept_with_its_word_on_the_instance(
+    tmp_path: Path, task: dict[str, Any], failure: str, verdict: str
+) -> None:
+    boot = yaml.safe_load((REPOSITORY / "playbooks/node_boot.yml").read_text())
+    (block,) = (item for item in boot[1]["tasks"] if "rescue" in item)
+    keep = block["rescue"][0]
+    said = {"ansible.builtin.debug": {"msg": "{{ node_boot_failure }} | {{ node_boot_verdict }} |"}}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"block": [task], "rescue": [keep, said]}]}
+    play["vars"] = {"ansible_python_interpreter": sys.executable}
+    path = tmp_path / "play.yml"
+    path.write_text(yaml.safe_dump([play]))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", str(path)]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120)
+    assert f"{failure} | {verdict} |" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.fixture
 def case(tmp_path: Path, aws: tuple[str, type[Aws]]) -> Case:
     return Case(tmp_path, aws)
