@@ -225,11 +225,7 @@ def _read_content(root: str) -> Content:
     top = Path(root)
     for directory in [top, *_subdirectories(top)]:
         name = str(directory.relative_to(top))
-        for entry in _entries(directory):
-            shown = str(entry.relative_to(top))
-            if entry.is_symlink():
-                links.append(f"{shown} -> {entry.readlink()}")
-            _note_owners(entry, shown, owners)
+        links += [f"{each.relative_to(top)} -> {each.readlink()}" for each in _entries(directory) if each.is_symlink()]
         if _is_file(directory / "meta.properties"):
             meta[name] = _text(directory / "meta.properties")
         elif orphan := _partition_directory(directory):
@@ -240,6 +236,8 @@ def _read_content(root: str) -> Content:
             zookeeper_orphans.append(str((directory / "version-2").relative_to(top)))
         if any(path.name.startswith(("snapshot.", "log.")) for path in (directory / "version-2").glob("*.*")):
             databases.append(name)
+        if name in meta or name in myid:
+            _note_owners(directory, top, owners)
     left = os.statvfs(root)
     return Content(
         meta,
@@ -254,13 +252,19 @@ def _read_content(root: str) -> Content:
     )
 
 
-def _note_owners(entry: Path, shown: str, owners: dict[int, str]) -> None:
-    """Note who owns an entry and, as one for all, the first file of a directory."""
-    owners.setdefault(entry.lstat().st_uid, shown)
-    if entry.is_dir() and not entry.is_symlink():
-        first = next(entry.iterdir(), None)
-        if first is not None:
-            owners.setdefault(first.lstat().st_uid, f"{shown}/{first.name}")
+def _note_owners(directory: Path, top: Path, owners: dict[int, str]) -> None:
+    """Note who owns a data directory, its entries and, as one for all, the first file of each directory in it.
+
+    What else lies on the volume is nobody's business: the service does not touch it.
+    """
+    if directory != top:
+        owners.setdefault(directory.lstat().st_uid, str(directory.relative_to(top)))
+    for entry in _entries(directory):
+        inside = entry.is_dir() and not entry.is_symlink()
+        first = next(entry.iterdir(), None) if inside else None
+        for path in (entry, first):
+            if path is not None:
+                owners.setdefault(path.lstat().st_uid, str(path.relative_to(top)))
 
 
 def _entries(path: Path) -> list[Path]:

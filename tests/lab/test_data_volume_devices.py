@@ -331,6 +331,11 @@ def test_data_of_another_uid_are_refused(image: Path, tmp_path: Path) -> None:
     must("mkfs.ext4", "-q", str(image))
     with mounted(image, tmp_path / "mnt") as root:
         write_meta(root, 1)
+        (root / "notes").touch()
+        os.chown(root / "notes", 4712, 4712)
+    with loop(image) as device:
+        assert look(device, tmp_path, owner="root")["state"] == "owned", "what is beside the data does not count"
+    with mounted(image, tmp_path / "mnt") as root:
         os.chown(root / "data" / "meta.properties", 4711, 4711)
     with loop(image) as device:
         assert look(device, tmp_path)["state"] == "owned"

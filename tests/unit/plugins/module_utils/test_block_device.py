@@ -152,8 +152,17 @@ def test_links_and_owners_are_seen_and_not_followed(tmp_path):
     (volume / "more").symlink_to(outside)
     content = block_device.read_content(str(volume))
     assert content.links == (f"data/meta.properties -> {outside}/meta.properties", f"more -> {outside}")
-    assert (content.kafka_meta, list(content.owners)) == ({}, [volume.stat().st_uid])
+    assert (content.kafka_meta, content.owners) == ({}, {})
     assert content.free_bytes > 0
+
+
+def test_only_the_data_have_an_owner_that_counts(tmp_path):
+    (tmp_path / "data" / "orders-0").mkdir(parents=True)
+    (tmp_path / "data" / "meta.properties").write_text("broker.id=3\n")
+    (tmp_path / "notes").touch()
+    assert block_device.read_content(str(tmp_path)).owners == {tmp_path.stat().st_uid: "data"}
+    (tmp_path / "data" / "meta.properties").unlink()
+    assert block_device.read_content(str(tmp_path)).owners == {}
 
 
 def nothing_run(_argv):
