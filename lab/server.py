@@ -73,6 +73,7 @@ class LabServer:
             port=API_PORT,
             delays=preset(config.preset),
             seed_plan=SeedPlan(
+                image_id=base.image_id,
                 vpc_cidr=VPC_CIDR,
                 subnets=tuple(SubnetSeed(subnet.availability_zone, subnet.cidr) for subnet in SUBNETS),
                 key_name=KEY_NAME,

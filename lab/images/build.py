@@ -41,6 +41,11 @@ class BaseImage:
         """Return the root of the image's file system."""
         return self.path / "tree"
 
+    @property
+    def image_id(self) -> str:
+        """Return the id under which every lab's EC2 knows it: what was baked from it is found again by that."""
+        return f"ami-0{self.key}"
+
 
 def find(images_dir: Path, recipe: Recipe) -> BaseImage | None:
     """Return the image of *recipe* if it was built before."""

@@ -141,6 +141,7 @@ def _metadata(path: str) -> str:
 
 def test_an_instance_from_launch_to_image_to_termination(client: Client, record_property: Callable[..., None]) -> None:
     base = client.environment["HOLDFAST_LAB_BASE_IMAGE_ID"]
+    assert base == f"ami-0{client.environment['HOLDFAST_LAB_BASE_IMAGE_KEY']}", "a later lab must find what was baked"
     one = client.run(base, "one")
     one_id = one["InstanceId"]
     assert client.ask("one", "sudo cloud-init status --wait | tail -1") == "status: done"

@@ -41,6 +41,8 @@ def test_a_built_image_is_found_listed_and_removed(tmp_path):
     (tmp_path / f"base-{recipe.key()}.log").write_text("what mmdebstrap said")
     found = build.ensure(tmp_path, recipe, print)
     assert found.tree == place / "tree"
+    assert found.image_id == f"ami-0{recipe.key()}", "the same in every lab, and as long as EC2's ids"
+    assert len(found.image_id) == len("ami-") + 17
     assert build.listing(tmp_path) == [found]
     assert build.remove(tmp_path, recipe.key())
     assert not build.remove(tmp_path, recipe.key())
