@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 FRONT_DOOR := $(PYTHON) -m tests.frontdoor
-# Which suites `make test` runs, by comma: lint,unit,contract,integration,lab,molecule,scenarios
+# Which suites `make test` runs, by comma: lint,unit,model,contract,integration,lab,molecule,scenarios
 SUITES ?=
 # Options of claim-bench: --seed 7, --repeat 3, --only leader_killed
 BENCH ?=
@@ -20,7 +20,7 @@ MERGE ?=
 # KEEP=1 make demo: leave the lab up afterwards
 export KEEP ?=
 
-.PHONY: help venv demo test lint format unit contract integration lab-tests molecule scenarios bench claim-bench test-faults lab-up lab-down clean clean-cache
+.PHONY: help venv demo test lint format unit model contract integration lab-tests molecule scenarios bench claim-bench test-faults lab-up lab-down clean clean-cache
 
 help: ## Show this help
 	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
@@ -33,7 +33,7 @@ venv: ## Install what is missing on this machine and in .venv (fast when nothing
 demo: venv ## Terminate a ZooKeeper node and a broker while a producer writes; see both come back as themselves
 	@$(PYTHON) -m lab.demo
 
-test: venv ## Run everything: lint, unit, contract, integration, lab, molecule, scenarios (SUITES=... for a selection)
+test: venv ## Run everything: lint, unit, model, contract, integration, lab, molecule, scenarios (SUITES=... for a selection)
 	@$(FRONT_DOOR) $(if $(SUITES),--suites $(SUITES))
 
 lint: venv ## Run the lint steps of .pre-commit-config.yaml
@@ -45,6 +45,9 @@ format: venv ## Format Python files
 
 unit: venv ## Run unit tests and the tests of the house
 	@$(FRONT_DOOR) --suites unit
+
+model: venv ## Explore every state of larger worlds of the claim's protocol (minutes; reports/model.json)
+	@$(PYTHON) -m tests.model
 
 contract: venv ## Run the strict EC2's contract tests
 	@$(FRONT_DOOR) --suites contract

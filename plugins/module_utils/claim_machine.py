@@ -63,6 +63,7 @@ class ClaimMachine:
         self.hopeless_reads = 0
         self.unknown_writes = 0
         self.occupied_since: float | None = None
+        self.asked_at = now
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ class ClaimMachine:
         elif isinstance(answer, steps.ClaimsRead):
             self.claims = self.last_claims = dict(answer.claims)
         elif isinstance(answer, steps.InstancesRead) and isinstance(step, steps.DescribeInstances):
-            self.book.note(step.instance_ids, answer.states, now)
+            self.book.note(step.instance_ids, answer.states, now, self.asked_at)
         elif isinstance(answer, steps.Waited):
             self._forget()
         elif isinstance(answer, steps.Unavailable):
@@ -141,12 +142,13 @@ class ClaimMachine:
 
     # ---- decisions ---------------------------------------------------------------------------------------------------
 
-    def next_step(self, now: float, wall: float) -> steps.Step:
-        """Say what to do next; C(now) in monotonic seconds, C(wall) in seconds since the epoch."""
-        self.step = self._decide(now, wall)
+    def next_step(self, now: float) -> steps.Step:
+        """Say what to do next; C(now) in monotonic seconds."""
+        self.asked_at = now
+        self.step = self._decide(now)
         return self.step
 
-    def _decide(self, now: float, wall: float) -> steps.Step:
+    def _decide(self, now: float) -> steps.Step:
         if self.over is not None:
             return self.over
         if self.blocked is not None:
@@ -161,7 +163,7 @@ class ClaimMachine:
                 self.held_deadline = now + self.settings.held_wait_seconds
             return steps.ReadClaims()
         judgements = [
-            judge(identity, self._claim(identity.node_id), self.settings.instance_id, self.book, now, wall)
+            judge(identity, self._claim(identity.node_id), self.settings.instance_id, self.book)
             for identity in self.reading.of_role(self.settings.role)
         ]
         return self._already_mine(judgements, now) or self._take_one(judgements, now)

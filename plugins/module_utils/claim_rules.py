@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who holds an identity: the rules by which a claimant judges one identity. Pure.
 
-Three words decide: a holder is dead only when EC2 calls it terminated (or has not known it for longer than the grace
-period), it is leaving when it may come to that by itself, and everything else is alive, a stopped instance too.
+Three words decide: a holder is dead only when EC2 calls it terminated (or has denied this run that it exists for the
+whole grace period), it is leaving when it may come to that by itself, and everything else is alive, a stopped one too.
 """
 
 from __future__ import annotations
@@ -46,30 +46,38 @@ class InstanceBook:
 
     grace_seconds: float
     states: dict[str, str] = field(default_factory=dict)
-    missing_since: dict[str, float] = field(default_factory=dict)
-    missing_reads: dict[str, int] = field(default_factory=dict)
+    denied_since: dict[str, float] = field(default_factory=dict)
+    denied_until: dict[str, float] = field(default_factory=dict)
+    denied_reads: dict[str, int] = field(default_factory=dict)
 
-    def note(self, asked: tuple[str, ...], states: Mapping[str, str], now: float) -> None:
-        """Take in one answer of DescribeInstances; C(now) in monotonic seconds."""
+    def note(
+        self, asked: tuple[str, ...], states: Mapping[str, str], heard_at: float, asked_at: float | None = None
+    ) -> None:
+        """Take in one answer of DescribeInstances; both times in this run's monotonic seconds.
+
+        EC2 answered somewhere between the two. A denial therefore counts from the moment the first one was heard to the
+        moment the last one was asked for, so that a run that slept in between measures too little and never too much.
+        """
         for instance_id in asked:
             state = states.get(instance_id, NOT_FOUND)
             self.states[instance_id] = state
             if state == NOT_FOUND:
-                self.missing_since.setdefault(instance_id, now)
-                self.missing_reads[instance_id] = self.missing_reads.get(instance_id, 0) + 1
+                self.denied_since.setdefault(instance_id, heard_at)
+                self.denied_until[instance_id] = heard_at if asked_at is None else asked_at
+                self.denied_reads[instance_id] = self.denied_reads.get(instance_id, 0) + 1
             else:
-                self.missing_since.pop(instance_id, None)
-                self.missing_reads.pop(instance_id, None)
+                for known in (self.denied_since, self.denied_until, self.denied_reads):
+                    known.pop(instance_id, None)
 
     def forget_what_may_change(self) -> None:
         """Drop every state but terminated."""
         self.states = {key: state for key, state in self.states.items() if state == "terminated"}
 
-    def life(self, instance_id: str, unseen_seconds: float | None, now: float) -> Life:
+    def life(self, instance_id: str) -> Life:
         """Judge a holder.
 
-        C(unseen_seconds) is the age of the claim that names it; C(None) for an attachment, whose age is unknown: there
-        only the time counts for which this run has seen EC2 deny the instance.
+        A claim's own time stamp does not count: it is another machine's clock. This run read the claim before EC2 first
+        denied its holder, so a holder that was denied for the grace period has held for longer than that.
         """
         state = self.states.get(instance_id)
         if state is None:
@@ -80,9 +88,21 @@ class InstanceBook:
             return Life.LEAVING
         if state != NOT_FOUND:
             return Life.ALIVE
-        age = now - self.missing_since[instance_id] if unseen_seconds is None else unseen_seconds
-        seen_often = self.missing_reads[instance_id] >= SEEN_MISSING_READS
-        return Life.DEAD if age >= self.grace_seconds and seen_often else Life.LEAVING
+        return self._denied(instance_id, self.denied_until[instance_id] - self.denied_since[instance_id])
+
+    def life_at_one_look(self, instance_id: str, claim_age_seconds: float, now: float) -> Life:
+        """Judge a holder for a person who looks once and decides: here the age of the claim counts, too.
+
+        That age compares two machines' clocks, so no boot may go by it.
+        """
+        life = self.life(instance_id)
+        if self.states.get(instance_id) != NOT_FOUND:
+            return life
+        return self._denied(instance_id, max(claim_age_seconds, now - self.denied_since[instance_id]))
+
+    def _denied(self, instance_id: str, seconds: float) -> Life:
+        seen_often = self.denied_reads[instance_id] >= SEEN_MISSING_READS
+        return Life.DEAD if seconds >= self.grace_seconds and seen_often else Life.LEAVING
 
 
 @dataclass(frozen=True)
@@ -117,8 +137,8 @@ def _nobodys_attachment(identity: Identity) -> tuple[Life, str] | None:
     return None
 
 
-def judge(identity: Identity, claim: Claim | None, me: str, book: InstanceBook, now: float, wall: float) -> Judgement:
-    """Judge one identity; C(now) in monotonic seconds, C(wall) in seconds since the epoch."""
+def judge(identity: Identity, claim: Claim | None, me: str, book: InstanceBook) -> Judgement:
+    """Judge one identity."""
     attached = identity.attached_instances()
     named = claim.instance_id if claim is not None else None
     mine = me in attached or named == me
@@ -129,14 +149,7 @@ def judge(identity: Identity, claim: Claim | None, me: str, book: InstanceBook, 
 
     if claim is not None and not claim.readable:
         return verdict(Verdict.CONFLICT if mine else Verdict.HELD, "its claim cannot be read")
-    lives: dict[str, Life] = {}
-    for holder in holders:
-        found = []
-        if holder == named and claim is not None:
-            found.append(book.life(holder, wall - claim.modified_at, now))
-        if holder in attached:
-            found.append(book.life(holder, None, now))
-        lives[holder] = next(life for life in (Life.ASK, Life.ALIVE, Life.LEAVING, Life.DEAD) if life in found)
+    lives = {holder: book.life(holder) for holder in holders}
     if Life.ASK in lives.values():
         return verdict(Verdict.ASK, "held by " + ", ".join(holders))
     told = ", ".join(f"{holder} ({book.states[holder]})" for holder in holders)

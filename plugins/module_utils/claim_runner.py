@@ -100,7 +100,7 @@ class Runner:
         """Run to the end; raise HoldfastError. A Wait comes back in check mode only: the real run would wait here."""
         try:
             while True:
-                step = self.machine.next_step(self.monotonic(), self.wall())
+                step = self.machine.next_step(self.monotonic())
                 if isinstance(step, steps.Done):
                     return step
                 if isinstance(step, steps.Fail):

@@ -254,7 +254,7 @@ class _Judge:
 
     def _contradicted(self, identity: Identity, holder: str, named: str, claim: Claim | None) -> Condition:
         assert claim is not None
-        life = self.book.life(named, self.wall - claim.modified_at, self.now)
+        life = self.book.life_at_one_look(named, self.wall - claim.modified_at, self.now)
         told = f"attached to {self._told(holder)} and claimed by {self._told(named)}"
         kind = "claim_of_former_holder" if life is Life.DEAD else "claim_disagrees"
         return self._say(kind, identity, told, [named])
@@ -266,7 +266,7 @@ class _Judge:
         if claim is None or claim.instance_id is None:
             return self._say("free", identity, "nobody holds it")
         named = claim.instance_id
-        life = self.book.life(named, self.wall - claim.modified_at, self.now)
+        life = self.book.life_at_one_look(named, self.wall - claim.modified_at, self.now)
         if life is Life.DEAD:
             return self._say("vacant", identity, f"{self._told(named)} held it last", [named])
         if self.book.states.get(named, NOT_FOUND) == NOT_FOUND:

@@ -91,7 +91,7 @@ def judge_operator_release(
     age = max(0.0, wall - claim.modified_at)
     state = book.states.get(holder, NOT_FOUND)
     told = f"{name} is claimed by {holder} ({state}), the claim is {age:.0f} s old"
-    life = book.life(holder, age, now)
+    life = book.life_at_one_look(holder, age, now)
     if life is Life.ALIVE:
         return refuse("holder_alive", f"{told}: it holds the identity, also while it is {state}. Terminate it first.")
     if life is not Life.DEAD:

@@ -16,7 +16,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_release import Release, judge_release
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_runner import expected_of, zookeeper_hosts
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
-from ansible_collections.holdfast.kafka.plugins.module_utils.host_devices import find_volume
+from ansible_collections.holdfast.kafka.plugins.module_utils.host_devices import find_interface, find_volume
 from ansible_collections.holdfast.kafka.plugins.module_utils.imds import Imds, ImdsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import PoolReading
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared import parse_declared
@@ -24,10 +24,13 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import Ta
 
 
 def seen_on_host(reading: PoolReading, role: str, imds: Imds) -> frozenset[str]:
-    """Return the ids of pool parts that this instance itself sees; EC2's describe may be a moment behind."""
+    """Return the ids of pool parts that this instance itself sees.
+
+    EC2's describe and its metadata service may both be a moment behind an attachment; the kernel is asked as well.
+    """
     seen = set()
     for identity in reading.of_role(role):
-        if imds.interface_id(identity.eni.mac) == identity.eni.id:
+        if imds.interface_id(identity.eni.mac) == identity.eni.id or find_interface(identity.eni.mac):
             seen.add(identity.eni.id)
         seen.update(volume.id for volume in identity.volumes if find_volume(volume.id))
     return frozenset(seen)

@@ -73,6 +73,7 @@ class ZkClaims:
         self._shared = set(zk_security.levels(self._root))
         self._security = security
         self._session = ZkSession(hosts, security)
+        self._read_in: Any = None
 
     def __enter__(self) -> ZkClaims:
         return self
@@ -109,6 +110,7 @@ class ZkClaims:
         )
 
     def _read_all(self) -> dict[int, Claim]:
+        self._read_in = self._client.client_id
         self._client.sync("/")
         pending = {name: self._client.get_async(f"{self.path}/{name}") for name in self._names()}
         claims = {}
@@ -129,7 +131,7 @@ class ZkClaims:
     def create(self, node_id: int, value: bytes) -> int:
         """Create a claim and return its version; raise ClaimLostError, or one of the Zk errors."""
         path = f"{self.path}/{node_id}"
-        self._session.connect(CONNECT_TIMEOUT_SECONDS)
+        self._have_the_session_that_read()
         try:
             self._create(path, value)
         except _NoParentError:
@@ -147,9 +149,19 @@ class ZkClaims:
     def set(self, node_id: int, value: bytes, version: int) -> int:
         """Set a claim at exactly C(version) and return the new one; raises as C(create) does."""
         path = f"{self.path}/{node_id}"
-        self._session.connect(CONNECT_TIMEOUT_SECONDS)
+        self._have_the_session_that_read()
         stat = self._write("writing", path, lambda: self._client.set(path, value, version=version))
         return int(stat.version)
+
+    def _have_the_session_that_read(self) -> None:
+        """Raise ClaimLostError when a new session has begun since the claims were read.
+
+        It may be that of an ensemble that was wiped meanwhile: there a claim that is created again begins at version 0,
+        so that the version that was read could mean another claim. A session ends with the ensemble's data.
+        """
+        self._session.connect(CONNECT_TIMEOUT_SECONDS)
+        if self._read_in is not None and self._client.client_id != self._read_in:
+            raise ClaimLostError("SessionChanged")
 
     def _write(self, doing: str, path: str, function: Callable[[], Any]) -> Any:
         try:

@@ -71,7 +71,8 @@ options:
     type: int
     default: 1
   grace_period_seconds:
-    description: A holder that EC2 does not know counts as alive while its claim is younger than this.
+    description:
+      - A holder that EC2 does not know counts as alive until EC2 has denied it for this long, by this instance's clock.
     type: int
     default: 60
   timeout_seconds:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import claims_path
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_claims import ClaimLostError, ZkClaims
 from kazoo.client import KazooClient
 
 from lab.api.server import LabApi, start_strict_ec2
@@ -197,6 +199,38 @@ class DeafProxy:
     def close(self) -> None:
         """Accept no more."""
         self.listener.close()
+
+
+def test_version_from_before_a_wiped_ensemble_matches_no_new_claim(zookeeper_server: ZooKeeperEnsemble) -> None:
+    path = claims_path(f"c{uuid.uuid4().hex[:8]}", "kafka")
+    cluster = path.split("/")[2]
+    other = KazooClient(hosts=",".join(zookeeper_server.hosts))
+    other.start()
+    try:
+        other.create(f"{path}/7", b"of a dead holder", makepath=True)
+        with ZkClaims(list(zookeeper_server.hosts), cluster, "kafka") as slow:
+            version = slow.read_all()[7].version
+            session = slow._client.client_id
+            # What a wiped ensemble does to a claimant that is between its read and its write: the session is gone,
+            # and the claim is another znode with the same version.
+            other.delete(f"{path}/7")
+            other.create(f"{path}/7", b"of a living holder")
+            assert other.get(f"{path}/7")[1].version == version
+            thief = KazooClient(hosts=",".join(zookeeper_server.hosts), client_id=session)
+            thief.start()
+            thief.stop()  # closes the session under the claimant
+            thief.close()
+            until = time.monotonic() + 30
+            while slow._client.client_id in (None, session) and time.monotonic() < until:
+                time.sleep(0.1)
+            assert slow._client.client_id not in (None, session), "kazoo has a new session"
+            with pytest.raises(ClaimLostError, match="SessionChanged"):
+                slow.set(7, b"stolen", version)
+            assert other.get(f"{path}/7")[0] == b"of a living holder"
+            assert slow.set(7, b"after another read", slow.read_all()[7].version) == version + 1
+    finally:
+        other.stop()
+        other.close()
 
 
 def test_lost_reply_of_a_create_that_succeeded(world: ClaimWorld) -> None:

@@ -37,21 +37,21 @@ class Bugs:
 class CarelessBook(InstanceBook):
     """Believes the first answer: an instance that EC2 does not know is dead."""
 
-    def life(self, instance_id: str, unseen_seconds: float | None, now: float) -> Life:
+    def life(self, instance_id: str) -> Life:
         """Judge as a careless claimant would."""
         if self.states.get(instance_id) == NOT_FOUND:
             return Life.DEAD
-        return super().life(instance_id, unseen_seconds, now)
+        return super().life(instance_id)
 
 
 class StoppedIsDeadBook(InstanceBook):
     """Takes a stopped instance for a dead one."""
 
-    def life(self, instance_id: str, unseen_seconds: float | None, now: float) -> Life:
+    def life(self, instance_id: str) -> Life:
         """Judge as a careless claimant would."""
         if self.states.get(instance_id) == "stopped":
             return Life.DEAD
-        return super().life(instance_id, unseen_seconds, now)
+        return super().life(instance_id)
 
 
 class TrustsTheOutage(ClaimMachine):
@@ -239,7 +239,7 @@ class World:
             claimant.answer = claimant.step = None
             return True
         if claimant.step is None:
-            claimant.step = claimant.machine.next_step(self.now, self.now)
+            claimant.step = claimant.machine.next_step(self.now)
             if isinstance(claimant.step, steps.Wait):
                 claimant.wakes_at = self.now + claimant.step.seconds
             self._settle(claimant)

@@ -191,6 +191,7 @@ class Client:
     def __init__(self, **does: Any) -> None:
         self.does = does
         self.connected = True
+        self.client_id = (1, b"")
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -251,10 +252,27 @@ def store() -> Callable[..., tuple[zk_claims.ZkClaims, Client]]:
 )
 def test_replies_to_a_write(store: Any, raised: Exception, expected: type[Exception]) -> None:
     for claims, _client in (store(create=raised, set=raised), store(create=raised, set=raised)):
+        claims._read_in = (1, b"")
         with pytest.raises(expected):
             claims.create(1, b"")
         with pytest.raises(expected):
             claims.set(1, b"", 3)
+
+
+@pytest.mark.parametrize("later", [(2, b""), None], ids=["another", "none"])
+def test_nothing_is_written_in_another_session_than_the_one_that_read(
+    store: Any, later: tuple[int, bytes] | None
+) -> None:
+    stat = SimpleNamespace(version=4)
+    claims, client = store(get_children=kazoo_errors.NoNodeError(), set=stat)
+    claims.read_all()
+    assert claims.set(1, b"", 3) == 4
+    client.client_id = later
+    for write in (lambda: claims.set(1, b"", 3), lambda: claims.create(1, b"")):
+        with pytest.raises(zk_claims.ClaimLostError, match="SessionChanged"):
+            write()
+    assert client.calls.count("set") == 1
+    assert "create" not in client.calls
 
 
 def test_reading_syncs_first_survives_losses_and_vanishing_nodes(store: Any) -> None:

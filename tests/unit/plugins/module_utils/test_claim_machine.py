@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.holdfast.kafka.plugins.module_utils import claim_steps as steps
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_machine import ClaimMachine, Settings
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import InstanceBook, Life
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Fault, PoolReading, build_pools
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import TagScheme
 
@@ -42,7 +43,7 @@ class Table:
     def end(self) -> steps.Done | steps.Fail:
         """Run until the end; every wait passes at once."""
         for _step in range(5000):
-            step = self.machine.next_step(self.now, self.now)
+            step = self.machine.next_step(self.now)
             if isinstance(step, (steps.Done, steps.Fail)):
                 return step
             self.asked.append(type(step).__name__)
@@ -164,27 +165,44 @@ def test_wait_ends_when_the_holder_is_gone() -> None:
     assert outcome(table.done()) == (0, "taken_over", True)
 
 
-def test_unknown_holder_of_a_young_claim_is_not_dead() -> None:
-    table = Table(pool(None), claim(0, "i-1", age=0), grace_seconds=60, poll_seconds=10)
+@pytest.mark.parametrize("age", [0, 59, 1e9, -5000], ids=["new", "young", "old", "from the future"])
+def test_unknown_holder_is_dead_after_a_grace_period_of_denials_whatever_the_claims_clock_says(age: float) -> None:
+    table = Table(pool(None), claim(0, "i-1", age=age), grace_seconds=60, poll_seconds=10)
     assert outcome(table.done()) == (0, "taken_over", True)
-    assert table.now >= 60
+    assert 60 <= table.now <= 70
 
 
-def test_unknown_holder_of_an_old_claim_is_believed_dead_on_the_second_reading() -> None:
-    table = Table(pool(None), claim(0, "i-1", age=1000))
+def test_two_denials_within_the_grace_period_are_not_enough() -> None:
+    table = Table(pool(None), claim(0, "i-1", age=1e9), grace_seconds=60, poll_seconds=10, timeout_seconds=50)
+    table.failed("no_candidate")
+
+
+def test_a_found_holder_starts_the_grace_period_again() -> None:
+    table = Table(pool(None), claim(0, "i-1"), grace_seconds=60, poll_seconds=10)
+    original = table.answer
+
+    def answer(step: steps.Step) -> steps.Answer:
+        table.states = {"i-1": "shutting-down"} if 20 <= table.now < 40 else {}
+        return original(step)
+
+    table.answer = answer  # type: ignore[method-assign]
     assert outcome(table.done()) == (0, "taken_over", True)
-    assert table.asked.count("DescribeInstances") == 2
+    assert table.now >= 100
+
+
+def test_a_denial_that_is_heard_late_counts_from_when_it_was_asked_for() -> None:
+    book = InstanceBook(grace_seconds=60)
+    book.note(("i-1",), {}, heard_at=1, asked_at=0)
+    book.note(("i-1",), {}, heard_at=500, asked_at=5)
+    assert book.life("i-1") is Life.LEAVING
+    book.note(("i-1",), {}, heard_at=62, asked_at=61)
+    assert book.life("i-1") is Life.DEAD
 
 
 def test_unknown_holder_of_an_attachment_needs_the_grace_period_in_this_run() -> None:
     table = Table(pool("i-1"), grace_seconds=60, poll_seconds=10)
     table.done()
     assert table.now >= 60
-
-
-def test_claim_from_the_future_is_young() -> None:
-    table = Table(pool(None), claim(0, "i-1", age=-5000), timeout_seconds=100)
-    table.failed("no_candidate")
 
 
 def test_unreadable_claim_is_held() -> None:

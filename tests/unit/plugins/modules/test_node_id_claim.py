@@ -361,11 +361,15 @@ def test_release_believes_the_instance_over_a_stale_describe(monkeypatch: pytest
     monkeypatch.setattr(Imds, "myself", lambda _self: Myself(ME, ZONE, "eu-central-1"))
     monkeypatch.setattr(Imds, "interface_id", lambda _self, _mac: "eni-1")
     monkeypatch.setattr(release_runner, "find_volume", lambda _volume_id: None)
+    monkeypatch.setattr(release_runner, "find_interface", lambda _mac: None)
     store().claims = {1: Claim(1, 4, ME, 0.0)}
     here = {**ARGUMENTS, "state": "released", "instance_id": None, "availability_zone": None}
     assert run_module(node_id_claim, here)["outcome"] == "kept"
     monkeypatch.setattr(Imds, "interface_id", lambda _self, _mac: None)
     monkeypatch.setattr(release_runner, "find_volume", lambda volume_id: f"/dev/{volume_id}")
+    assert run_module(node_id_claim, here)["outcome"] == "kept"
+    monkeypatch.setattr(release_runner, "find_volume", lambda _volume_id: None)
+    monkeypatch.setattr(release_runner, "find_interface", lambda _mac: "eth1")
     assert run_module(node_id_claim, here)["outcome"] == "kept"
 
     def unreachable(_self: Imds, _mac: str) -> str:
