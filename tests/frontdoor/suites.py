@@ -28,7 +28,6 @@ class Suite:
 SUITES: tuple[Suite, ...] = (
     Suite("lint", "lint steps of .pre-commit-config.yaml", "lint", 600),
     Suite("unit", "pure logic and the house", "pytest", 600, paths=("tests/unit", "tests/house"), workers=2),
-    Suite("model", "the claim's protocol in every state of small worlds", "pytest", 600, ("tests/model",), workers=2),
     Suite(
         "contract",
         "the strict EC2 against EC2's documented behaviour",
@@ -41,9 +40,10 @@ SUITES: tuple[Suite, ...] = (
         "integration",
         "modules against real ZooKeeper, Kafka and strict-EC2 processes",
         "pytest",
-        900,
+        1500,
         paths=("tests/integration",),
         needs=("java", "maven"),
+        workers=2,
     ),
     Suite("lab", "the lab itself", "pytest", 600, paths=("tests/lab",), needs=("lab",)),
     Suite("molecule", "one scenario per role on the lab's instances", "molecule", 900, needs=("lab",), workers=3),
