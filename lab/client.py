@@ -91,6 +91,8 @@ def environment(config: LabConfig) -> dict[str, str]:
         "HOLDFAST_LAB_ARTIFACTS_DIR": str(config.artifacts_dir),
         "HOLDFAST_LAB_STATE": str(config.state_root),
         "HOLDFAST_LAB_CACHE": str(config.cache_dir),
+        # All labs have the same addresses: an ssh connection that Ansible keeps must not be found by another lab's run.
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(config.state_dir / "ssh"),
     }
     direct = f"10.77.0.0/16,{VPC_ADDRESS},169.254.169.254,127.0.0.1,localhost"
     return {**found["environment"], "NO_PROXY": direct, "no_proxy": direct, **names}

@@ -88,7 +88,7 @@ def test_two_rivals_are_launched_for_one_identity(strict: Probe, new_world: Call
         world.resize(2)
     rivals = [world.next_instance(), world.next_instance()]
     with world.suspended("ReplaceUnhealthy", "Launch"):
-        assert "suspended" in str(runner.groups_missing())
+        strict.until(lambda: "suspended" in str(runner.groups_missing()), "both rivals in service")
         _give_up(strict, rivals[1])
         assert world.marked_unhealthy(rivals[1])
         assert not world.marked_unhealthy(rivals[0])

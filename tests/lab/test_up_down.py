@@ -114,6 +114,7 @@ def test_a_whole_life(config: LabConfig) -> None:
     assert state["server"]["lab"] == config.name
     environment = json.loads(lab("env", "--json", config=config).stdout)
     assert environment["AWS_ENDPOINT_URL"] == "http://10.77.0.2:4566"
+    assert environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] == str(config.state_dir / "ssh"), "another lab's would be found"
     assert len(json.loads(environment["HOLDFAST_LAB_SUBNETS"])) == 3
     assert "export AWS_ENDPOINT_URL=" in lab("env", config=config).stdout
     listing = lab("exec", "--", "git", "ls-remote", environment["HOLDFAST_LAB_GIT_URL"], "HEAD", config=config)
