@@ -24,6 +24,8 @@ options:
   expected_pools:
     description:
       - The pools as the inventory declares them (C(holdfast_pools)), for the number of volumes of each identity.
+      - A module that writes claims refuses a whole identity that EC2's tags tell otherwise than this, or that is not in
+        it, with the reason V(configuration_mismatch).
     type: dict
     default: {}
   grace_period_seconds:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims
+from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_reader, zk_claims
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim, encode
 from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
@@ -55,7 +55,11 @@ def restore(
     reader: ClusterReader, role: str, check_mode: bool, progress: Callable[[str], None], done: Restored
 ) -> None:
     """Restore a role's claims and tell in C(done), also when this raises HoldfastError (a read or a write failed)."""
-    reader.read_pools()
+    reading = reader.read_pools()
+    reader.require_declared(role)
+    if not reading.of_role(role) and not reading.faults_of(role):
+        message = f"The pool of {reader.cluster} has no interface and no volume of the role {role!r}"
+        raise HoldfastError("not_found", f"{message}: check the cluster, the role, the region and the tags.")
     reader.read_claims(role)
     reader.read_instances()
     done.conditions = reader.conditions(role)
@@ -64,8 +68,11 @@ def restore(
     if not missing:
         return
     # EC2's describe may lag: what is written must have been seen twice, and the claims are read after the first look.
+    # Without the pause both looks would ask the same lagging replica.
+    reader.sleep(cluster_reader.SECOND_LOOK_SECONDS)
     first = {one.node_id: one.holder for one in missing}
     reading = reader.read_pools()
+    reader.require_declared(role)
     again = {one.node_id: one for one in reader.conditions(role) if one.kind == "claim_missing"}
     identities = {identity.node_id: identity for identity in reading.of_role(role)}
     for node_id, holder in first.items():

@@ -21,7 +21,12 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.identity_conditions
     judge_conditions,
 )
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import ExpectedVolumes, PoolReading
-from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared import parse_declared, volume_counts
+from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared import (
+    DeclaredPools,
+    mismatch,
+    parse_declared,
+    volume_counts,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import TagScheme
 
 SECOND_LOOK_SECONDS = 2.0
@@ -55,6 +60,7 @@ class ClusterReader:
     scheme: TagScheme
     cluster: str
     expected: ExpectedVolumes
+    declared: DeclaredPools
     grace_seconds: float
     given_hosts: list[str] | None
     open_claims: Callable[[list[str], str], ClaimsPort]
@@ -83,6 +89,13 @@ class ClusterReader:
         except AwsError as error:
             raise HoldfastError(error.reason, f"The pools of {self.cluster} cannot be read: {error}.") from error
         return self.reading
+
+    def require_declared(self, role: str) -> None:
+        """Raise HoldfastError when the inventory declares whole identities otherwise, as a claim would (ADR 0013)."""
+        assert self.reading is not None
+        foreign = mismatch(self.reading, self.declared, role) if self.declared else None
+        if foreign:
+            raise HoldfastError("configuration_mismatch", foreign)
 
     def store(self, role: str) -> ClaimsPort:
         """Return the session of a role's claims; raise HoldfastError when nobody could be asked."""
@@ -128,16 +141,12 @@ class ClusterReader:
         return judge_conditions(self.reading, role, self.claims.get(role), self.book, self.monotonic(), self.wall())
 
 
-def expected_from(params: Mapping[str, Any]) -> ExpectedVolumes:
-    """Return how many volumes each identity has by C(expected_pools); raise ValueError."""
-    return volume_counts(parse_declared(params["expected_pools"]))
-
-
 def make_reader(params: Mapping[str, Any], ec2: Ec2Port, scheme: TagScheme) -> ClusterReader:
     """Put a reader together from a module's parameters; raise ValueError on pools that are none."""
 
     chroot = zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
     security = zk_security.from_parameters(params)
+    declared = parse_declared(params["expected_pools"])
 
     def open_claims(hosts: list[str], role: str) -> ClaimsPort:
         return zk_claims.ZkClaims(hosts, params["cluster"], role, chroot, security)
@@ -146,7 +155,8 @@ def make_reader(params: Mapping[str, Any], ec2: Ec2Port, scheme: TagScheme) -> C
         ec2=ec2,
         scheme=scheme,
         cluster=params["cluster"],
-        expected=expected_from(params),
+        expected=volume_counts(declared),
+        declared=declared,
         grace_seconds=params["grace_period_seconds"],
         given_hosts=params["zookeeper_hosts"],
         zookeeper_port=zk_security.port_of(params),

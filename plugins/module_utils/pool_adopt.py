@@ -14,9 +14,11 @@ from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.herd import KAFKA_MAX_ID
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import (
+    INITIALIZED_TAG,
     ExpectedVolumes,
     PoolReading,
     build_pools,
+    live_attachments,
     parse_eni,
     parse_volume,
     tags_of,
@@ -29,6 +31,12 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared impor
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import TagScheme, every_label
 
 Node = tuple[str, int]
+
+ZOOKEEPER = "zookeeper"
+#: What ZooKeeper's myid may be; every other role's ids are Kafka's.
+ZOOKEEPER_IDS = range(1, 256)
+#: Device names under which an instance boots from a volume.
+ROOT_DEVICES = frozenset({"/dev/sda", "/dev/sda1", "/dev/xvda", "/dev/xvda1"})
 
 
 @dataclass(frozen=True)
@@ -113,14 +121,18 @@ class _Planner:
         assert label.role is not None
         assert label.node_id is not None
         node_id = int(label.node_id)
-        if node_id > KAFKA_MAX_ID:
-            told = f"{resource_id} is named {name!r}, whose number is no node id"
+        if node_id > KAFKA_MAX_ID or (label.role == ZOOKEEPER and node_id not in ZOOKEEPER_IDS):
+            told = f"{resource_id} is named {name!r}, whose number is no node id of {label.role}"
             self._refuse("name_unparsable", label.role, None, [resource_id], told)
             return
         wanted = {self.tags.cluster: self.cluster, self.tags.role: label.role, self.tags.node_id: label.node_id}
         if kind == "volume":
             index = label.volume if label.volume is not None else there.get(self.tags.volume, "0")
             wanted[self.tags.volume] = index
+            if label.role == ZOOKEEPER:
+                # A pool that is adopted has served: without this an empty server of it might vote (ADR 0014).
+                wanted[INITIALIZED_TAG] = "true"
+            self._check_attachments(resource_id, label.role, node_id, answer)
         self._compare(resource_id, label.role, node_id, there, wanted)
         part = parse_eni(answer) if kind == "eni" else parse_volume(answer)
         if kind == "eni" and part.instance_id and getattr(part, "device_index", None) == 0:
@@ -142,6 +154,17 @@ class _Planner:
         )
         tagged = [{"Key": key, "Value": value} for key, value in {**there, **wanted}.items()]
         self.would_be[kind].append({**answer, "TagSet" if kind == "eni" else "Tags": tagged})
+
+    def _check_attachments(self, resource_id: str, role: str, node_id: int, answer: Mapping[str, Any]) -> None:
+        """Refuse a volume that dies with its instance: one it boots from, or one to be deleted with it."""
+        for one in live_attachments(answer):
+            where = f"{resource_id} is attached to {one.get('InstanceId')} as {one.get('Device')}"
+            if one.get("Device") in ROOT_DEVICES:
+                told = f"{where}, from which the instance boots: that is no data volume"
+                self._refuse("root_volume", role, node_id, [resource_id], told)
+            elif one.get("DeleteOnTermination"):
+                told = f"{where} with DeleteOnTermination=true, so EC2 would delete it together with the instance"
+                self._refuse("deleted_on_termination", role, node_id, [resource_id], told)
 
     def _compare(
         self, resource_id: str, role: str, node_id: int, there: Mapping[str, str], wanted: Mapping[str, str]

@@ -41,7 +41,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
     if parts[1::2].count("node_id") != 1 or parts[1::2].count("volume") > 1:
         raise PatternError(f"Name pattern {pattern!r} must hold {{node_id}} once and {{volume}} at most once.")
     return re.compile(
-        "".join(rf"(?P<{part}>\d+)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+        "".join(rf"(?P<{part}>[0-9]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
     )
 
 
@@ -71,6 +71,9 @@ class TagScheme:
         """Read a resource's labels; C(None) when it is not part of the cluster's pools."""
         name = tags.get("Name", "")
         if self.name_patterns:
+            if tags.get(self.cluster, cluster) != cluster:
+                # Its name matches and its tag says whose it is: a namesake of another cluster.
+                return None
             for role, patterns in self.name_patterns.items():
                 for pattern in patterns:
                     match = _regex(pattern).fullmatch(name)

@@ -84,7 +84,8 @@ api_requests:
   elements: str
 reason:
   description:
-    - V(conflict), V(lost_race), V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed),
+    - V(conflict), V(not_found) (the pool has nothing of the role), V(configuration_mismatch), V(lost_race),
+      V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed),
       V(auth), V(api_error), V(bad_parameter) or V(missing_library).
   returned: failure
   type: str

@@ -14,6 +14,7 @@ description:
   - Finds network interfaces and volumes by their C(Name) and gives them the tags by which Holdfast recognises a pool.
   - Everything is planned first and refused by resource id when the result would not be whole. Nothing is tagged unless
     the whole plan is, or O(allow_partial=true).
+  - The volumes of the role V(zookeeper) also get the tag C(holdfast:initialized=true), as an adopted pool has served.
   - Only tags are added. No tag is changed or removed, C(Name) stays as it is, and nothing is attached, detached or
     created.
 options:
@@ -40,7 +41,10 @@ options:
     elements: str
     default: []
   allow_partial:
-    description: Tag the identities that nothing speaks against, and only warn of the others.
+    description:
+      - Tag the identities that nothing speaks against, and only warn of the others.
+      - Needs O(expected_pools) with the C(volumes) of each identity of every role of O(name_patterns), because a volume
+        whose name does not parse is missed by nothing else.
     type: bool
     default: false
   tag_cluster:
@@ -116,7 +120,8 @@ refusals:
     kind:
       description:
         - V(name_unparsable), V(name_ambiguous), V(foreign_cluster), V(tags_contradict), V(primary_interface),
-          V(parts_split), V(declared_otherwise), V(identity_missing), or the kind of a pool fault
+          V(root_volume), V(deleted_on_termination), V(parts_split), V(declared_otherwise),
+          V(identity_missing), or the kind of a pool fault
           (RV(holdfast.kafka.identity_pool_info#module:faults)).
       type: str
     role:
@@ -188,6 +193,14 @@ def check_parameters(module: Any) -> tuple[TagScheme, DeclaredPools]:
         fail(module, "bad_parameter", str(error))
     if not scheme.name_patterns:
         fail(module, "bad_parameter", "name_patterns is empty; say by which names the parts are found.")
+    if module.params["allow_partial"]:
+        uncounted = [f"{role} {one.node_id}" for role in declared for one in declared[role].values() if not one.volumes]
+        unknown = [role for role in sorted(scheme.name_patterns) if role not in declared] + uncounted
+        if unknown:
+            told = "allow_partial is true, and expected_pools does not say the volumes of"
+            fail(
+                module, "bad_parameter", f"{told} {', '.join(unknown)}: a part with another name would be left behind."
+            )
     if module.params["timeout_seconds"] < 0:
         told = f"timeout_seconds is {module.params['timeout_seconds']}; it must be 0 or more."
         fail(module, "bad_parameter", told)

@@ -105,9 +105,9 @@ api_requests:
 reason:
   description:
     - V(force_required), V(holder_alive), V(holder_leaving), V(holder_unknown), V(identity_attached),
-      V(claim_unreadable), V(pool_fault), V(not_found), V(lost_race), V(zookeeper_unreachable),
-      V(zookeeper_refused), V(zookeeper_auth_failed), V(auth), V(api_error), V(bad_parameter) or
-      V(missing_library).
+      V(claim_unreadable), V(pool_fault), V(configuration_mismatch), V(not_found), V(lost_race),
+      V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed), V(auth), V(api_error),
+      V(bad_parameter) or V(missing_library).
   returned: failure
   type: str
 """
@@ -131,6 +131,7 @@ def judge(reader: ClusterReader, role: str, node_id: int, force: bool) -> Operat
     reader.read_pools()
     claims = reader.read_claims(role)
     reading = reader.read_pools()
+    reader.require_declared(role)
     book = reader.read_instances()
     return judge_operator_release(reading, role, node_id, claims, book, force, reader.monotonic(), reader.wall())
 

@@ -45,6 +45,7 @@ def test_a_named_pool_is_adopted_once_and_its_holders_get_claims(world: Operator
         "holdfast:role": "zookeeper",
         "holdfast:node-id": "3",
         "holdfast:volume": "0",
+        "holdfast:initialized": "true",
     }
     assert world.changes("pool_adopt", pool_adopt_name_patterns=NAMES) == 0
     assert world.changes("pool_adopt", "--check", "--diff", pool_adopt_name_patterns=NAMES) == 0

@@ -54,6 +54,8 @@ def test_a_named_pool_gets_its_tags_and_is_whole_by_them() -> None:
     kafka = {"holdfast:cluster": CLUSTER, "holdfast:role": "kafka", "holdfast:node-id": "0"}
     assert tags["eni-1"] == kafka
     assert tags["vol-1"] == {**kafka, "holdfast:volume": "0"}
+    assert tags["vol-2"]["holdfast:initialized"] == "true", "an adopted ensemble has served: no empty server votes"
+    assert "holdfast:initialized" not in tags["eni-2"]
     assert {one.resource_id: one.holder for one in made.resources}["eni-1"] == "i-1"
 
     def tagged(answer: dict[str, Any], key: str, resource_id: str) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def test_a_named_pool_gets_its_tags_and_is_whole_by_them() -> None:
     volumes = [tagged(one, "Tags", one["VolumeId"]) for one in volumes]
     reading = build_pools(CLUSTER, enis, volumes, TagScheme())
     assert (len(reading.identities), reading.faults) == (2, ())
+    assert [one.volumes[0].initialized for one in reading.of_role("zookeeper")] == [True]
     again = plan(enis, volumes)
     assert (again.refusals, batches(again.adopted())) == ([], []), "nothing is left to tag"
 
@@ -86,6 +89,11 @@ def test_a_volumes_own_tag_says_its_index_where_the_name_does_not() -> None:
     assert [one.tags["holdfast:volume"] for one in made.resources if one.kind == "volume"] == ["0", "1"]
 
 
+def attached(device: str, **more: Any) -> dict[str, Any]:
+    """Return a named volume as an instance has it."""
+    return {**a_volume(), "Attachments": [{"InstanceId": "i-1", "State": "attached", "Device": device, **more}]}
+
+
 OTHER = {"holdfast__cluster": "payments"}
 DECLARED = [{"node_id": 0, "availability_zone": ZONE, "private_ip": "10.77.1.21", "volumes": [{"size_gib": 1}]}]
 MULTI = [{"InstanceId": one, "State": "attached"} for one in ("i-1", "i-2")]
@@ -105,6 +113,12 @@ REFUSALS: list[tuple[str, list[Any], list[Any], dict[str, Any], tuple[str, ...]]
     ("tags_contradict", [an_eni(tags={"holdfast__node_id": "4"})], [a_volume()], {}, ("eni-1",)),
     ("tags_contradict", [an_eni()], [a_volume(tags={"holdfast__role": "zookeeper"})], {}, ("vol-1",)),
     ("parts_split", [an_eni(holder="i-1")], [a_volume(holder="i-2")], {}, ("eni-1", "vol-1")),
+    ("name_unparsable", [an_eni("eni-2", "ZOOKEEPER-0")], [], {}, ("eni-2",)),
+    ("name_unparsable", [an_eni("eni-2", "ZOOKEEPER-256")], [], {}, ("eni-2",)),
+    ("name_unparsable", [an_eni("eni-2", "KAFKA-\u0663")], [], {}, ("eni-2",)),
+    ("root_volume", [an_eni()], [attached("/dev/sda1")], {}, ("vol-1",)),
+    ("root_volume", [an_eni()], [attached("/dev/xvda", DeleteOnTermination=True)], {}, ("vol-1",)),
+    ("deleted_on_termination", [an_eni()], [attached("/dev/sdf", DeleteOnTermination=True)], {}, ("vol-1",)),
     (
         "declared_otherwise",
         [an_eni()],
@@ -165,7 +179,7 @@ def test_ignored_and_deleted_resources_are_left_out() -> None:
 SHAPES = st.lists(
     st.tuples(
         st.sampled_from(["eni", "volume"]),
-        st.sampled_from(["KAFKA-0", "KAFKA-1", "KAFKA-x", "ZOOKEEPER-0"]),
+        st.sampled_from(["KAFKA-0", "KAFKA-1", "KAFKA-x", "ZOOKEEPER-1"]),
         st.sampled_from([ZONE, "eu-central-1b"]),
         st.sampled_from([{}, OTHER, {"holdfast__node_id": "1"}, {"holdfast__cluster": CLUSTER}]),
     ),
@@ -189,3 +203,10 @@ def test_what_is_adopted_is_whole_and_no_tag_is_overwritten(shapes: list[tuple[s
     reading = build_pools(CLUSTER, enis, volumes, TagScheme())
     whole = {(one.role, one.node_id) for one in reading.identities}
     assert {(one.role, one.node_id) for one in made.adopted()} <= whole
+
+
+def test_a_namesake_that_is_tagged_as_another_clusters_is_no_part_of_this_one() -> None:
+    enis, volumes = [an_eni(tags=OTHER)], [a_volume(tags=OTHER)]
+    assert build_pools(CLUSTER, enis, volumes, NAMES) == build_pools(CLUSTER, [], [], NAMES)
+    ours = build_pools(CLUSTER, [an_eni(tags={"holdfast__cluster": CLUSTER})], [a_volume()], NAMES)
+    assert [one.node_id for one in ours.identities] == [0]

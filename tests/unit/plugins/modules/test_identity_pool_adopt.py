@@ -11,11 +11,14 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsE
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.modules import identity_pool_adopt
 
-from tests.unit.plugins.module_utils.pool_answers import CLUSTER
+from tests.unit.plugins.module_utils.pool_answers import CLUSTER, ZONE
 from tests.unit.plugins.module_utils.test_pool_adopt import a_volume, an_eni
 from tests.unit.plugins.modules.in_process import run_module
 
 ARGUMENTS = {"cluster": CLUSTER, "region": "eu-central-1", "name_patterns": {"kafka": "KAFKA-{node_id}"}}
+DECLARED = {
+    "kafka": [{"node_id": 0, "availability_zone": ZONE, "private_ip": "10.77.1.21", "volumes": [{"size_gib": 1}]}]
+}
 DENIED = AwsError("create_tags", "UnauthorizedOperation", "no", Meaning.AUTH)
 
 
@@ -91,7 +94,7 @@ def test_half_a_plan_tags_nothing_unless_that_is_allowed(ec2: Any) -> None:
     assert (ec2.tagged, result["changed"], result["refusals"][0]["resource_ids"]) == ([], False, ["eni-2"])
     assert "eni-2" in result["msg"]
     assert run_module(identity_pool_adopt, ARGUMENTS, check=True)["reason"] == "adoption_refused"
-    partial = run_module(identity_pool_adopt, {**ARGUMENTS, "allow_partial": True})
+    partial = run_module(identity_pool_adopt, {**ARGUMENTS, "allow_partial": True, "expected_pools": DECLARED})
     assert (partial["changed"], sorted(partial["tagged"])) == (True, ["eni-1", "vol-1"])
     assert "eni-2" in str(partial["warnings"])
 
@@ -105,6 +108,9 @@ def test_half_a_plan_tags_nothing_unless_that_is_allowed(ec2: Any) -> None:
         {"expected_pools": {"kafka": 3}},
         {"cluster": "a/b"},
         {"timeout_seconds": -1},
+        {"allow_partial": True},
+        {"allow_partial": True, "expected_pools": {"zookeeper": DECLARED["kafka"]}},
+        {"allow_partial": True, "expected_pools": {"kafka": [{**DECLARED["kafka"][0], "volumes": None}]}},
     ],
 )
 def test_what_can_never_work_is_refused_first(ec2: Any, wrong: dict[str, Any]) -> None:

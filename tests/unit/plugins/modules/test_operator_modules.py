@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.holdfast.kafka.plugins.doc_fragments import operator
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_session
+from ansible_collections.holdfast.kafka.plugins.module_utils import (
+    cluster_reader,
+    operator_module,
+    zk_claims,
+    zk_session,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
@@ -151,6 +156,48 @@ def test_a_holder_that_changes_between_two_looks_gets_no_claim(services: Service
     services.states["i-3"] = "running"
     failed(identity_claims_restore, COMMON, "lost_race")
     assert services.written == []
+
+
+@pytest.mark.parametrize("arguments", [{"role": "kafak"}, {"role": "zookeeper"}, {}])
+def test_a_role_of_which_there_is_nothing_is_not_restored(services: Services, arguments: dict[str, Any]) -> None:
+    if not arguments:
+        services.put([], [])
+    assert "region" in failed(identity_claims_restore, {**COMMON, **arguments}, "not_found")["msg"]
+    assert services.closed == 0, "ZooKeeper need not be asked"
+
+
+OTHERS = {"kafka": [{"node_id": 1, "availability_zone": "a", "private_ip": "10.9.9.9", "volumes": [{}]}]}
+
+
+@pytest.mark.parametrize(("module", "arguments"), [(identity_claims_restore, COMMON), (identity_release, FORCED)])
+def test_another_clusters_inventory_writes_nothing(
+    services: Services, module: ModuleType, arguments: dict[str, Any]
+) -> None:
+    services.claims = {1: Claim(1, 0, "i-9", 0.0)}
+    result = failed(module, {**arguments, "expected_pools": OTHERS}, "configuration_mismatch")
+    assert "10.9.9.9" in result["msg"]
+    assert (services.written, services.claims[1].instance_id) == ([], "i-9")
+
+
+def test_the_two_looks_are_apart(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Any] = []
+    make = operator_module.make_reader
+    read = cluster_reader.ClusterReader.read_pools
+
+    def reader(*arguments: Any) -> Any:
+        made = make(*arguments)
+        made.sleep = events.append
+        return made
+
+    def look(self: Any) -> Any:
+        events.append("look")
+        return read(self)
+
+    monkeypatch.setattr(operator_module, "make_reader", reader)
+    monkeypatch.setattr(cluster_reader.ClusterReader, "read_pools", look)
+    monkeypatch.setattr(cluster_reader, "SECOND_LOOK_SECONDS", 2.5)
+    assert len(run_module(identity_claims_restore, COMMON)["written"]) == 2
+    assert events == ["look", 2.5, "look"]
 
 
 def test_a_boot_that_claims_meanwhile_is_no_failure(services: Services) -> None:
