@@ -37,7 +37,6 @@ options:
             and the password is part of the identity in every ACL.
         type: str
         default: sasl
-        choices: [sasl, digest]
       username:
         description: The user's name, of letters, digits, C(_), C(.) and C(-).
         type: str

@@ -34,7 +34,7 @@ def parse(text: str, default_port: int) -> Address:
     else:
         host, colon, after = stripped.partition(":")
         port_text = after if colon else None
-    if not host or any(character.isspace() or character in "/,[]" for character in host):
+    if not host or any(one.isspace() or not one.isprintable() or one in "/,[]" for one in host):
         raise ValueError(f"{text!r} is not host:port")
     if port_text is None:
         return Address(host, default_port)

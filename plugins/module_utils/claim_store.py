@@ -25,7 +25,13 @@ def close_acls(module: Any, runner: Runner) -> list[str]:
     hosts = zookeeper_hosts(runner.reading, runner.given_hosts, runner.zookeeper_port)
     try:
         with closing(claims_opener(module.params)(hosts)) as store:
-            return store.loose() if module.check_mode else store.secure()
+            paths = store.loose() if module.check_mode else store.secure()
+            if store.foreign:
+                module.warn(
+                    f"zookeeper_auth is not allowed to change the ACL of {', '.join(store.foreign)}, where it should "
+                    f"be closed: compare it with what `zkCli.sh getAcl` shows."
+                )
+            return paths
     except (zk_claims.ZkUnreachableError, zk_claims.ZkRefusedError, zk_claims.ZkReplyLostError) as error:
         module.warn(f"Whether the ACLs of the claims are closed is not known; a later run looks again: {error}.")
         return []

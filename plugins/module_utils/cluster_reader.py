@@ -158,7 +158,7 @@ def make_reader(params: Mapping[str, Any], ec2: Ec2Port, scheme: TagScheme) -> C
         expected=volume_counts(declared),
         declared=declared,
         grace_seconds=params["grace_period_seconds"],
-        given_hosts=params["zookeeper_hosts"],
+        given_hosts=zk_security.checked_hosts(params),
         zookeeper_port=zk_security.port_of(params),
         open_claims=open_claims,
     )

@@ -11,7 +11,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import
 from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader, Ec2Port, make_reader
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import PatternError, scheme_from_options
-from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import claims_argument_spec
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import claims_argument_spec, show_who
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
 
 OPERATOR_OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,6 +27,7 @@ OPERATOR_OPTIONS: dict[str, dict[str, Any]] = {
 def operator_reader(module: Any, ec2: Ec2Port, roles: list[str]) -> ClusterReader:
     """Return the reader for the module's parameters; fail on what can never work."""
     params = module.params
+    show_who(module)
     try:
         for role in roles:
             claims_path(params["cluster"], role)

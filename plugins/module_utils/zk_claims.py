@@ -9,10 +9,12 @@ the same session, so it shows for sure whether that write happened.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from ansible.module_utils.common.warnings import warn
 from ansible_collections.holdfast.kafka.plugins.module_utils import zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim, claims_path, decode
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import (
@@ -45,6 +47,8 @@ __all__ = [
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_ATTEMPTS = 3
+# As create() writes a node id; "07" would be taken for claim 7, which somebody else holds.
+CLAIM_NAME = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 class ClaimLostError(Exception):
@@ -74,6 +78,9 @@ class ZkClaims:
         self._security = security
         self._session = ZkSession(hosts, security)
         self._read_in: Any = None
+        self._strays: set[str] = set()
+        # Paths that are open, or not this user's, and whose ACL is not this user's to change; loose() and secure() say.
+        self.foreign: list[str] = []
 
     def __enter__(self) -> ZkClaims:
         return self
@@ -124,9 +131,14 @@ class ZkClaims:
 
     def _names(self) -> list[str]:
         try:
-            return [name for name in self._client.get_children(self.path) if name.isdigit()]
+            names = self._client.get_children(self.path)
         except NoNodeError:
             return []
+        for name in sorted(set(names) - self._strays):
+            if not CLAIM_NAME.fullmatch(name):
+                self._strays.add(name)
+                warn(f"ZooKeeper has {self.path}/{name!r}, which is no claim's name and is not read; who made it?")
+        return [name for name in names if CLAIM_NAME.fullmatch(name)]
 
     def create(self, node_id: int, value: bytes) -> int:
         """Create a claim and return its version; raise ClaimLostError, or one of the Zk errors."""
@@ -184,16 +196,21 @@ class ZkClaims:
         return self._security.shared_acl() if path in self._shared else self._security.own_acl()
 
     def loose(self) -> list[str]:
-        """Return the paths of claims and their parents that an ACL leaves open to clients without authentication."""
+        """Return the paths of claims and their parents that C(secure) would close; C(foreign) has what it cannot."""
         return [path for path, _acl, _version in self._reading(self._loose)] if self._security.auth else []
 
     def secure(self) -> list[str]:
         """Close what C(loose) finds, each at the version of the ACL that was read; return the paths."""
         closed = []
         for path, acl, version in self._reading(self._loose) if self._security.auth else []:
-            with contextlib.suppress(ClaimLostError):  # somebody else closes it
+            try:
                 self._set_acl(path, acl, version)
-                closed.append(path)
+            except ClaimLostError:  # somebody else closes it
+                continue
+            except ZkAuthError:  # what lies below it may be ours all the same
+                self.foreign.append(path)
+                continue
+            closed.append(path)
         return closed
 
     def _set_acl(self, path: str, acl: list[Any], version: int) -> None:
@@ -204,14 +221,22 @@ class ZkClaims:
         # A chroot is the operator's; what is ours begins below it.
         ours = [path for path in zk_security.levels(self.path) if path.startswith(self._root)]
         found = []
+        self.foreign = []
         for path in [*ours, *(f"{self.path}/{name}" for name in self._names())]:
             try:
                 current, stat = self._client.get_acls(path)
             except (NoNodeError, NoAuthError):
                 continue  # what not even we may look at is not open
             grants = [zk_security.Grant(acl.perms, acl.id.scheme, acl.id.id) for acl in current]
-            better = zk_security.tightened(grants, self._wanted(path))
-            if better is not None:
+            shared = path in self._shared
+            better = zk_security.tightened(grants, self._wanted(path), shared)
+            if better is None:
+                continue
+            if not zk_security.may_change(grants, self._security):
+                # How readable a shared level is, is for its owner to say.
+                if not shared or zk_security.world_rights(grants) & ~(zk_security.READ | zk_security.CREATE):
+                    self.foreign.append(path)
+            else:
                 found.append(
                     (path, [ACL(grant.permissions, Id(grant.scheme, grant.id)) for grant in better], stat.aversion)
                 )

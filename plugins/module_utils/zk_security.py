@@ -12,13 +12,18 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
+
+from ansible_collections.holdfast.kafka.plugins.module_utils import addresses
 
 READ, WRITE, CREATE, DELETE, ADMIN = 1, 2, 4, 8, 16
 ALL = READ | WRITE | CREATE | DELETE | ADMIN
 # The inventory's variables behind the options, for messages.
 AUTH_VARIABLE = "zookeeper_auth (holdfast_zookeeper_auth)"
 TLS_VARIABLE = "zookeeper_tls (holdfast_zookeeper_tls)"
+SCHEMES = ("sasl", "digest")
 USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
 PORT, TLS_PORT = 2181, 2281
 CHROOT = re.compile(r"(/[^/\s]+)*")
@@ -99,8 +104,11 @@ def argument_spec() -> dict[str, dict[str, Any]]:
     return {
         "zookeeper_auth": {
             "type": "dict",
+            # All of it: a password may stand under a mistyped or swapped key. show_who() takes back what is no secret.
+            "no_log": True,
             "options": {
-                "scheme": {"type": "str", "default": "sasl", "choices": ["sasl", "digest"]},
+                # No choices: Ansible would print what it is instead.
+                "scheme": {"type": "str", "default": "sasl"},
                 "username": {"type": "str", "required": True},
                 "password": {"type": "str", "required": True, "no_log": True},
                 "world_readable": {"type": "bool", "default": True},
@@ -138,13 +146,27 @@ def from_parameters(parameters: Mapping[str, Any]) -> Security:
 
 def _auth(options: Mapping[str, Any]) -> Auth:
     found = Auth(**{name: options[name] for name in ("scheme", "username", "password", "world_readable")})
+    # What was given is not shown: it may be the password, under the wrong key.
+    if found.scheme not in SCHEMES:
+        raise ValueError(f"zookeeper_auth.scheme must be one of {', '.join(SCHEMES)}, and is none of them.")
     if not found.username or not found.password:
         raise ValueError("zookeeper_auth needs a username and a password that are not empty.")
     if not USERNAME.fullmatch(found.username):
-        raise ValueError(f"zookeeper_auth.username is {found.username!r}; use letters, digits, '_', '.' and '-'.")
+        raise ValueError("zookeeper_auth.username has other characters than letters, digits, '_', '.' and '-'.")
     if not (found.password.isascii() and found.password.isprintable()):
         raise ValueError("zookeeper_auth.password must be printable ASCII; perhaps it has a newline at its end.")
     return found
+
+
+def show_who(module: Any) -> None:
+    """Let messages show scheme and user again if they are such; first of all in a module.
+
+    A user is often called as the role or the tree in ZooKeeper is, and these would be blotted out in every result.
+    """
+    auth = module.params["zookeeper_auth"]
+    if auth and auth["scheme"] in SCHEMES and USERNAME.fullmatch(auth["username"]):
+        masked = getattr(module, "_module", module).no_log_values  # AnsibleAWSModule wraps the one that prints
+        masked.difference_update({auth["scheme"], auth["username"]} - {auth["password"]})
 
 
 def _tls(options: Mapping[str, Any]) -> Tls:
@@ -159,11 +181,33 @@ def port_of(parameters: Mapping[str, Any]) -> int:
     return int(parameters.get("zookeeper_port") or (TLS_PORT if parameters.get("zookeeper_tls") is not None else PORT))
 
 
+def checked_hosts(parameters: Mapping[str, Any]) -> list[str] | None:
+    """Return C(zookeeper_hosts) as C(host:port), None when not given; ValueError names the entry that is none.
+
+    kazoo would take what follows a slash for a chroot, in which there are other claims.
+    """
+    given = parameters.get("zookeeper_port")
+    if given is not None and not 0 < given < 65536:
+        raise ValueError(f"zookeeper_port is {given}; it must be between 1 and 65535.")
+    hosts = parameters.get("zookeeper_hosts")
+    if hosts is None:
+        return None
+    found = []
+    for number, text in enumerate(hosts):
+        try:
+            found.append(str(addresses.parse(text, default_port=port_of(parameters))))
+        except ValueError as error:
+            raise ValueError(f"zookeeper_hosts[{number}]: {error}.") from error
+    return found
+
+
 def checked_chroot(chroot: str, option: str) -> str:
     """Return a chroot without its last slash; ValueError when it cannot be a path."""
     path = chroot.rstrip("/")
-    if not CHROOT.fullmatch(path) or {".", ".."} & set(path.split("/")):
-        raise ValueError(f"{option} is {chroot!r}; it must be empty or a path that begins with a slash.")
+    if not CHROOT.fullmatch(path) or not path.isprintable() or {".", ".."} & set(path.split("/")):
+        raise ValueError(
+            f"{option} is {chroot!r}; it must be empty or a path that begins with a slash, of printable text."
+        )
     return path
 
 
@@ -173,15 +217,16 @@ def levels(path: str) -> list[str]:
     return ["/" + "/".join(parts[: number + 1]) for number in range(len(parts))]
 
 
-def tightened(current: Sequence[Grant], wanted: Sequence[Grant]) -> list[Grant] | None:
+def tightened(current: Sequence[Grant], wanted: Sequence[Grant], shared: bool = False) -> list[Grant] | None:
     """Return the ACL that takes from everybody what they should not have and gives the owner all; None if it is so.
 
-    What somebody else was granted by name stays: an operator did that.
+    What somebody else was granted by name stays: an operator did that. A C(shared) level is whose it is: it only must
+    not be open.
     """
     world = sum(grant.permissions for grant in wanted if grant.scheme == "world")
     owners = {(grant.scheme, grant.id) for grant in wanted}
-    loose = any(grant.permissions & ~world for grant in current if grant.scheme == "world")
-    owned = all(
+    loose = bool(world_rights(current) & ~world)
+    owned = shared or all(
         any(grant.permissions & each.permissions == each.permissions and grant[1:] == each[1:] for grant in current)
         for each in wanted
         if each.scheme != "world"
@@ -189,6 +234,17 @@ def tightened(current: Sequence[Grant], wanted: Sequence[Grant]) -> list[Grant] 
     if owned and not loose:
         return None
     return [*wanted, *(grant for grant in current if (grant.scheme, grant.id) not in owners | {("world", "anyone")})]
+
+
+def world_rights(current: Sequence[Grant]) -> int:
+    """Return what an ACL lets everybody do."""
+    return reduce(or_, (grant.permissions for grant in current if grant.scheme == "world"), 0)
+
+
+def may_change(current: Sequence[Grant], security: Security) -> bool:
+    """Whether this ACL lets the client change it."""
+    me = {("world", "anyone"), *([security.auth.identity] if security.auth else [])}
+    return any(grant.permissions & ADMIN for grant in current if grant[1:] in me)
 
 
 def denied(security: Security, doing: str, path: str) -> str:

@@ -168,11 +168,10 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import (
 
 def registered_brokers(parameters: Mapping[str, Any]) -> list[kafka_view.Broker]:
     """Return the brokers that ZooKeeper knows; RegistryError when they cannot be had."""
-    port = zk_security.port_of(parameters)
     try:
         chroot = zk_security.checked_chroot(parameters["zookeeper_chroot"], "zookeeper_chroot")
         security = zk_security.from_parameters(parameters)
-        hosts = [str(addresses.parse(text, default_port=port)) for text in parameters["zookeeper_hosts"]]
+        hosts = zk_security.checked_hosts(parameters) or []
     except ValueError as error:
         raise kafka_registry.RegistryError("bad_parameter", f"zookeeper_hosts and its options: {error}") from error
     return kafka_registry.read(hosts, chroot, parameters["request_timeout_seconds"], security)[0]
@@ -198,6 +197,7 @@ def main() -> None:
         required_one_of=[("bootstrap_servers", "zookeeper_hosts")],
         supports_check_mode=True,
     )
+    zk_security.show_who(module)
     library = missing_library(module.params)
     if library:
         exception = kafka_reader.IMPORT_ERROR or ""

@@ -238,12 +238,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    zk_security.show_who(module)
     library = missing_library(module.params["zookeeper_auth"])
     if library:
         module.fail_json(msg=missing_required_lib(library), reason="dependency")
     try:
         chroot = zk_security.checked_chroot(module.params["chroot"], "chroot")
-        session = ZkSession(module.params["zookeeper_hosts"], zk_security.from_parameters(module.params))
+        hosts = zk_security.checked_hosts(module.params)
+        session = ZkSession(hosts or [], zk_security.from_parameters(module.params))
     except ValueError as error:
         module.fail_json(msg=str(error), reason="bad_parameter")
     result = question(module, session, chroot)

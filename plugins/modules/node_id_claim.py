@@ -304,6 +304,7 @@ NUMBERS = (
 def check_parameters(module: Any) -> TagScheme:
     """Refuse what can never work, before anything is asked of anybody."""
     params = module.params
+    zk_security.show_who(module)
     try:
         claims_path(params["cluster"], params["role"])
         scheme = scheme_from_options(params)
@@ -311,6 +312,7 @@ def check_parameters(module: Any) -> TagScheme:
         derived_node_id("", params["reserved_broker_max_id"])
         zk_security.from_parameters(params)
         zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
+        params["zookeeper_hosts"] = zk_security.checked_hosts(params)
     except (PatternError, ValueError) as error:
         fail(module, "bad_parameter", str(error))
     for name in NUMBERS:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import 
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import ZkSession
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
-from kazoo.security import OPEN_ACL_UNSAFE
+from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id
 
 from tests.integration.certificates import Authority
 from tests.integration.guarded import AUTH, OTHER, Guarded, guarded_server
@@ -208,6 +209,44 @@ def test_an_open_claim_is_closed_when_authentication_is_switched_on(offering: Gu
         assert claims.read_all() == before
     with pytest.raises(NoAuthError):
         stranger(offering.host, lambda client: client.delete(parents[-1]))
+
+
+@pytest.mark.parametrize("scheme", ["sasl", "digest"])
+def test_two_users_close_what_each_may(offering: Guarded, cluster: str, scheme: str) -> None:
+    """The first to come owns the level that both share; the second closes its own all the same."""
+    users = [Security(replace(Auth(world_readable=True, **each), scheme=scheme)) for each in (AUTH, OTHER)]
+    names = [f"{cluster}-a", f"{cluster}-b"]
+    for name in names:
+        written(offering.host, name, OPEN, chroot=f"/{cluster}")
+    for number, (name, user) in enumerate(zip(names, users, strict=True)):
+        with ZkClaims([offering.host], name, "kafka", f"/{cluster}", user) as claims:
+            predicted = claims.loose()
+            assert len(predicted) == 5 - number
+            assert claims.secure() == predicted
+            assert (claims.loose(), claims.foreign) == ([], [])
+        with pytest.raises(NoAuthError):
+            stranger(offering.host, methodcaller("set", f"/{cluster}/holdfast/{name}/kafka/claims/1", b"{}"))
+
+
+def test_what_is_another_users_is_told_and_the_rest_closed(offering: Guarded, cluster: str) -> None:
+    written(offering.host, cluster, OPEN, chroot=f"/{cluster}")
+    role = f"/{cluster}/holdfast/{cluster}/kafka"
+    acl = [ACL(31, Id("sasl", OTHER["username"])), ACL(3, Id("world", "anyone"))]
+    stranger(offering.host, lambda client: client.set_acls(role, acl))
+    with ZkClaims([offering.host], cluster, "kafka", f"/{cluster}", SASL) as claims:
+        predicted = claims.loose()
+        assert claims.foreign == [role]
+        assert claims.secure() == predicted
+        assert f"{role}/claims/1" in predicted
+        assert claims.foreign == [role]
+
+
+def test_a_name_that_is_no_node_id_is_no_claim(offering: Guarded, cluster: str) -> None:
+    before = written(offering.host, cluster, OPEN)
+    for name in ("01", "²", "٣", "+1", "1" * 5000):
+        stranger(offering.host, methodcaller("create", f"/holdfast/{cluster}/kafka/claims/{name}"))
+    with ZkClaims([offering.host], cluster, "kafka") as claims:
+        assert claims.read_all() == before
 
 
 def test_clusters_roles_and_users_of_one_ensemble_do_not_meet(offering: Guarded, cluster: str) -> None:

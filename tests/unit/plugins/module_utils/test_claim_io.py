@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_session
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_security, zk_session
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import ATTEMPTS, READ_ATTEMPTS, Api, AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
@@ -25,6 +25,7 @@ from botocore.exceptions import (
 )
 from kazoo import exceptions as kazoo_errors
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.security import ACL, Id
 
 from tests.unit.plugins.module_utils.pool_answers import CLUSTER
 
@@ -289,6 +290,64 @@ def test_reading_syncs_first_survives_losses_and_vanishing_nodes(store: Any) -> 
     client.does["get_children"] = [["1", "2", "lock"]]
     assert claims.read_all() == {1: Claim(1, 4, None, 9.0, readable=False)}
     assert client.calls == ["sync", "sync", "get_children", "get_async", "get_async"]
+
+
+def test_a_name_that_is_no_claim_is_told_once_and_not_read(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(zk_claims, "warn", told.append)
+    found = SimpleNamespace(get=lambda **_options: (b"{}", SimpleNamespace(version=4, mtime=9000)))
+    strays = ["07", "\u00b2", "\u0663", "+1", "-1", "1 ", "1\n", "lock", "1" * 5000]
+    claims, _client = store(get_children=[["7", *strays, "0"]] * 2, get_async=found)
+    for _time in range(2):
+        assert sorted(claims.read_all()) == [0, 7]
+    assert len(told) == len(strays)
+    assert all(any(repr(stray) in text for text in told) for stray in strays)
+
+
+class Owned:
+    """Stands in for kazoo's client at a ZooKeeper that knows who may change an ACL."""
+
+    def __init__(self, acls: dict[str, list[Any]], user: str) -> None:
+        self.acls, self.user, self.connected = acls, user, True
+        self.stolen: list[str] = []
+
+    def sync(self, _path: str) -> None:
+        """Be up to date."""
+
+    def get_children(self, _path: str) -> list[str]:
+        """Return the one claim."""
+        return ["1"]
+
+    def get_acls(self, path: str) -> tuple[list[Any], Any]:
+        """Return an ACL."""
+        return self.acls[path], SimpleNamespace(aversion=0)
+
+    def set_acls(self, path: str, acl: list[Any], _version: int) -> None:
+        """Set an ACL, if that is this user's to do."""
+        allowed = any(each.perms & 16 and each.id.id in ("anyone", self.user) for each in self.acls[path])
+        if not allowed or path in self.stolen:
+            raise kazoo_errors.NoAuthError
+        self.acls[path] = acl
+
+
+def test_each_user_closes_what_is_its_own_and_goes_on_past_what_is_not(store: Any) -> None:
+    root = "/holdfast"
+    own = [f"{root}/{CLUSTER}{rest}" for rest in ("", "/kafka", "/kafka/claims", "/kafka/claims/1")]
+    acls = {path: [ACL(31, Id("world", "anyone"))] for path in (root, *own)}
+    for user, expected in (("first", [root, *own]), ("second", own)):
+        if user == "second":  # its cluster is another one; its own paths are still open
+            acls.update({path: [ACL(31, Id("world", "anyone"))] for path in own})
+        claims, _ = store()
+        claims._security = zk_security.Security(zk_security.Auth("sasl", user, "secret"))
+        claims._session.client = Owned(acls, user)
+        assert claims.loose() == expected
+        assert claims.secure() == expected
+        assert (claims.loose(), claims.foreign) == ([], [])
+    acls[own[0]] = [ACL(31, Id("sasl", "admin")), ACL(31 & ~16, Id("world", "anyone"))]
+    acls[own[1]] = acls[own[3]] = [ACL(31, Id("world", "anyone"))]
+    claims._session.client.stolen.append(own[1])  # between the look and the change
+    assert (claims.loose(), claims.foreign) == ([own[1], own[3]], [own[0]])
+    assert (claims.secure(), claims.foreign) == ([own[3]], [own[0], own[1]])
 
 
 def test_reading_before_anybody_claimed(store: Any) -> None:

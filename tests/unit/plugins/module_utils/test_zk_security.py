@@ -64,7 +64,7 @@ def test_the_fragment_documents_the_options_as_they_are() -> None:
 
 def test_secrets_are_marked_and_kept_out_of_texts() -> None:
     spec = zk.argument_spec()
-    assert spec["zookeeper_auth"]["options"]["password"]["no_log"] is True
+    assert spec["zookeeper_auth"]["no_log"] is spec["zookeeper_auth"]["options"]["password"]["no_log"] is True
     assert spec["zookeeper_tls"]["options"]["identity_pem"]["no_log"] is True
     security = zk.from_parameters({"zookeeper_auth": ME, "zookeeper_tls": {**NOTHING, "identity_pem": "secret"}})
     assert "secret" not in repr(security) + security.who + zk.denied(security, "reading", "/x")
@@ -80,7 +80,8 @@ def test_without_options_everything_is_open() -> None:
     [
         ({"zookeeper_auth": {**ME, "username": ""}}, "not empty"),
         ({"zookeeper_auth": {**ME, "password": ""}}, "not empty"),
-        ({"zookeeper_auth": {**ME, "username": "a:b"}}, "'a:b'"),
+        ({"zookeeper_auth": {**ME, "username": "the:secret"}}, "username"),
+        ({"zookeeper_auth": {**ME, "scheme": "secret"}}, "one of sasl, digest"),
         ({"zookeeper_auth": {**ME, "password": "secret\n"}}, "newline"),
         ({"zookeeper_auth": {**ME, "password": "sécret"}}, "ASCII"),
         ({"zookeeper_tls": {**NOTHING, "key_file": "/key"}}, "certificate_file"),
@@ -133,10 +134,57 @@ def test_a_chroot(given_path: str, path: str) -> None:
     assert zk.checked_chroot(given_path, "chroot") == path
 
 
-@pytest.mark.parametrize("path", ["a", "//a", "/a//b", "/a b", "/a/../b", "/."])
+@pytest.mark.parametrize("path", ["a", "//a", "/a//b", "/a b", "/a/../b", "/.", "/a\x00b", "/a\x1bb", "/a\u200bb"])
 def test_what_is_no_chroot(path: str) -> None:
     with pytest.raises(ValueError, match="zookeeper_chroot is"):
         zk.checked_chroot(path, "zookeeper_chroot")
+
+
+@pytest.mark.parametrize(
+    ("current", "loose"),
+    [
+        ([OPEN], True),
+        ([OPERATOR, zk.Grant(zk.READ | zk.CREATE, "world", "anyone")], False),
+        ([OPERATOR, zk.Grant(zk.READ | zk.CREATE | zk.DELETE, "world", "anyone")], True),
+        ([OPERATOR], False),
+    ],
+)
+def test_a_shared_level_may_be_anybodys_but_not_open(current: list[zk.Grant], loose: bool) -> None:
+    assert (zk.tightened(current, SASL.shared_acl(), shared=True) is not None) is loose
+
+
+@pytest.mark.parametrize(
+    ("current", "mine"),
+    [
+        ([OPEN], True),
+        ([WORLD, MINE], True),
+        ([WORLD, OPERATOR], False),
+        ([WORLD, zk.Grant(zk.READ, "sasl", "holdfast")], False),
+    ],
+)
+def test_who_may_change_an_acl(current: list[zk.Grant], mine: bool) -> None:
+    assert zk.may_change(current, SASL) is mine
+
+
+def test_hosts_get_their_port() -> None:
+    assert zk.checked_hosts({}) is None
+    assert zk.checked_hosts({"zookeeper_hosts": ["a", " b:1 ", "[::1]:2"]}) == ["a:2181", "b:1", "[::1]:2"]
+    assert zk.checked_hosts({"zookeeper_hosts": ["a"], "zookeeper_tls": {}}) == ["a:2281"]
+
+
+@pytest.mark.parametrize(
+    "entry", ["10.0.0.1:abc", "", "  ", "h:99999", "h:0", "h:2181/other", "h/other", "a,b", "a b", "a\x00", "h:²"]
+)
+def test_what_is_no_host_is_named(entry: str) -> None:
+    with pytest.raises(ValueError, match=r"zookeeper_hosts\[1\]") as caught:
+        zk.checked_hosts({"zookeeper_hosts": ["a:2181", entry]})
+    assert repr(entry) in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [0, -1, 99999])
+def test_what_is_no_port(port: int) -> None:
+    with pytest.raises(ValueError, match=f"zookeeper_port is {port}"):
+        zk.checked_hosts({"zookeeper_port": port})
 
 
 def test_levels_and_ports() -> None:

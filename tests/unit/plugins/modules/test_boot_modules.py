@@ -127,6 +127,7 @@ def test_zookeeper_that_does_not_answer(zookeeper: type[Zookeeper], error: Excep
     "options",
     [
         {"chroot": "kafka"},
+        {"zookeeper_hosts": ["10.0.0.1:abc"]},
         {"zookeeper_auth": {"username": "a:b", "password": "secret"}},
         {"zookeeper_tls": {"key_file": "/k"}},
     ],

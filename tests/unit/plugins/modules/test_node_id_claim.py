@@ -67,6 +67,7 @@ class Store:
     write_error: Exception | None = None
 
     open_paths: ClassVar[list[str]] = []
+    foreign: ClassVar[list[str]] = []
     acl_error: Exception | None = None
     opened: ClassVar[list[tuple[Any, ...]]] = []
 
@@ -424,11 +425,51 @@ def test_where_and_as_whom_the_claims_are_asked_for() -> None:
     "wrong",
     [
         {"zookeeper_chroot": "tenants"},
+        {"zookeeper_hosts": ["10.0.0.1:abc"]},
+        {"zookeeper_hosts": [""]},
+        {"zookeeper_hosts": ["h:2181/other"]},
+        {"zookeeper_port": 99999},
+        {"zookeeper_auth": {"scheme": "the-secret", "username": "holdfast", "password": "right"}},
         {"zookeeper_auth": {"username": "a b", "password": "the-secret"}},
         {"zookeeper_auth": {"username": "a", "password": "the-secret\n"}},
         {"zookeeper_tls": {"key_file": "/key.pem"}},
     ],
 )
 def test_a_session_that_can_never_begin_is_refused_first(wrong: dict[str, Any]) -> None:
-    failed("bad_parameter", **wrong)
+    assert "the-secret" not in str(failed("bad_parameter", **wrong))
     assert store().opened == []
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"username": "holdfast", "passwrd": "the-secret"},
+        {"username": "holdfast", "password": "right", "Password": "the-secret"},
+        {"username": "holdfast", "password": "right", "scheme": "the-secret"},
+        {"username": "the-secret!", "password": "holdfast"},
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_shown(auth: Any) -> None:
+    result = run_module(node_id_claim, {**ARGUMENTS, "zookeeper_auth": auth})
+    assert result["failed"]
+    assert "the-secret" not in str(result)
+
+
+def test_a_text_in_place_of_the_dictionary_is_not_in_the_message() -> None:
+    result = run_module(node_id_claim, {**ARGUMENTS, "zookeeper_auth": "holdfast:the-secret"})
+    assert result["failed"]
+    assert "the-secret" not in result["msg"]
+
+
+def test_a_user_called_as_the_role_blots_out_no_result() -> None:
+    auth = {"scheme": "sasl", "username": "kafka", "password": "the-secret"}
+    result = run_module(node_id_claim, {**ARGUMENTS, "zookeeper_auth": auth})
+    assert (result["identity"]["role"], result["invocation"]["module_args"]["role"]) == ("kafka", "kafka")
+    assert "the-secret" not in str(result)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_acls_that_are_not_ours_to_close_are_told(check: bool) -> None:
+    store().foreign = ["/holdfast/orders"]
+    result = run_module(node_id_claim, {**ARGUMENTS, **AUTH}, check=check)
+    assert "/holdfast/orders" in str(result["warnings"])
