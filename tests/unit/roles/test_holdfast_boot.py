@@ -175,6 +175,21 @@ def test_a_reboot_without_git_runs_the_last_checkout(
     assert "hunter2" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at https://me:hunter2@git/x.git: no", "at https://***@git/x.git: no"),
+        ("at https://me:hun/ter2@x@git/x.git", "at https://***@git/x.git"),
+        ("'https://me:hun'ter2@git/x.git'", "'https://***@git/x.git'"),
+        ("'https://git/x.git?token=hunter2' failed", "'https://git/x.git?***' failed"),
+        ("https://me:hunter?2@git/x.git?a=hunter2&b=1", "https://***@git/x.git?***"),
+        ("https://git/x.git is what? nobody@example", "https://git/x.git is what? nobody@example"),
+    ],
+)
+def test_no_password_of_an_address_is_shown(world: World, text: str, shown: str) -> None:
+    assert world.boot.redacted(text) == shown
+
+
 def test_a_fetch_that_fails_half_way_does_not_cost_a_checkout(world: World) -> None:
     world.checkout()
     assert world.boot.main([]) == 0
