@@ -13,7 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import Content, relevant
+from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import (
+    DATA_DIRECTORY,
+    Content,
+    leftover,
+    relevant,
+)
 
 #: run(argv) -> (return code, stdout, stderr), as AnsibleModule.run_command
 Run = Callable[[list[str]], "tuple[int, str, str]"]
@@ -208,13 +213,27 @@ def wait_for_uuid_link(uuid: str, timeout_seconds: float) -> None:
         time.sleep(0.2)
 
 
-def read_content(root: str) -> Content:
+def require_single(uuid: str, device: str, run: Run) -> None:
+    """Refuse a UUID that another device on this host carries as well: a mount by UUID would take either."""
+    code, out, err = run(["blkid", "-c", "/dev/null", "-o", "device", "-t", f"UUID={uuid}"])
+    if code not in (0, _BLKID_NOTHING):
+        raise DeviceError("probe_failed", f"blkid cannot look for the UUID {uuid} (rc {code}): {err.strip()}")
+    if not out.split():
+        return
+    with reading(device):
+        number = Path(device).stat().st_rdev
+        others = [other for other in out.split() if Path(other).stat().st_rdev != number]
+    if others:
+        raise DeviceError("duplicate_uuid", f"{device} and {', '.join(others)} have the same filesystem UUID {uuid}")
+
+
+def read_content(root: str, data_directory: str = DATA_DIRECTORY) -> Content:
     """Look at most two directories deep below C(root) for what identifies a node's data."""
     with reading(root):
-        return _read_content(root)
+        return _read_content(root, data_directory)
 
 
-def _read_content(root: str) -> Content:
+def _read_content(root: str, data_directory: str) -> Content:
     meta: dict[str, str] = {}
     myid: dict[str, str] = {}
     kafka_orphans: list[str] = []
@@ -223,9 +242,11 @@ def _read_content(root: str) -> Content:
     links: list[str] = []
     owners: dict[int, str] = {}
     top = Path(root)
-    for directory in [top, *_subdirectories(top)]:
-        name = str(directory.relative_to(top))
+    near = [top, *_subdirectories(top)]
+    for directory in near:
         links += [f"{each.relative_to(top)} -> {each.readlink()}" for each in _entries(directory) if each.is_symlink()]
+    for directory in [*near, *_second_level(near[1:])]:
+        name = str(directory.relative_to(top))
         if _is_file(directory / "meta.properties"):
             meta[name] = _text(directory / "meta.properties")
         elif orphan := _partition_directory(directory):
@@ -245,11 +266,43 @@ def _read_content(root: str) -> Content:
         tuple(kafka_orphans),
         tuple(zookeeper_orphans),
         tuple(databases),
+        _strangers(top, data_directory),
         tuple(sorted(links)),
         owners,
         left.f_bavail * left.f_frsize,
         left.f_favail,
     )
+
+
+def _second_level(first: list[Path]) -> list[Path]:
+    """Return the directories two deep, without the partitions and databases in what is a data directory itself."""
+    known = ("meta.properties", "myid")
+    return [
+        each
+        for directory in first
+        if not any((directory / name).exists() for name in known) and not _partition_directory(directory)
+        for each in _subdirectories(directory)
+        if each.name != "version-2"
+    ]
+
+
+def _strangers(top: Path, data_directory: str) -> tuple[str, ...]:
+    """What is on a volume besides the data directory and what a start without data may leave in it.
+
+    Files in lost+found were files of a damaged filesystem, and may have been data.
+    """
+    data, lost = top / data_directory, top / "lost+found"
+    found = [path for path in _entries(top) if path != data or not _is_directory(data)]
+    found += sorted(lost.iterdir()) if _is_directory(lost) else []
+    for path in _entries(data) if _is_directory(data) else []:
+        empty = path.name == "version-2" and _is_directory(path) and next(path.iterdir(), None) is None
+        if not empty and not (_is_file(path) and leftover(path.name)):
+            found.append(path)
+    return tuple(str(path.relative_to(top)) for path in found)
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _note_owners(directory: Path, top: Path, owners: dict[int, str]) -> None:
@@ -273,7 +326,7 @@ def _entries(path: Path) -> list[Path]:
 
 
 def _subdirectories(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.is_dir() and not entry.is_symlink()]
+    return [entry for entry in _entries(path) if _is_directory(entry)]
 
 
 def _is_file(path: Path) -> bool:

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 
 #: Directory entries which say nothing about an owner.
 _NEUTRAL = frozenset({"lost+found"})
+#: Where the services keep their data, relative to the volume: what the roles kafka and zookeeper configure.
+DATA_DIRECTORY = "data"
+#: What a broker that ended before it was registered leaves: it writes meta.properties only after that.
+_BROKER_LEFTOVERS = frozenset({".lock", ".kafka_cleanshutdown", "meta.properties.tmp"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Content:
     zookeeper_orphans: tuple[str, ...] = ()
     #: data directories that hold a ZooKeeper database (snapshots or transaction logs); myid alone is none
     zookeeper_databases: tuple[str, ...] = ()
+    #: what neither a filesystem nor a service that never got to its data leaves behind
+    strangers: tuple[str, ...] = ()
     #: symbolic links, each with its target; what is behind them was not read
     links: tuple[str, ...] = ()
     #: entries by the uid that owns them, one for each uid
@@ -38,7 +44,7 @@ class Content:
 
     @property
     def blank(self) -> bool:
-        """True when nothing on the volume belongs to a Kafka or ZooKeeper node."""
+        """True when nothing on the volume names, or is known as the data of, a Kafka or ZooKeeper node."""
         return not (self.kafka_meta or self.zookeeper_myid or self.kafka_orphans or self.zookeeper_orphans)
 
 
@@ -71,8 +77,17 @@ def relevant(names: list[str]) -> list[str]:
     return sorted(name for name in names if name not in _NEUTRAL)
 
 
-def judge(content: Content, role: str, node_id: int) -> Verdict:
-    """Compare a volume's content with the claim of C(node_id) in C(role) (C(kafka) or C(zookeeper))."""
+def leftover(name: str) -> bool:
+    """Whether a file in the data directory may be there before any data: a start that was cut short left it."""
+    checkpoint = name.removesuffix(".tmp").endswith("-checkpoint")
+    return name in _BROKER_LEFTOVERS or checkpoint or name.startswith(".ansible_tmp")
+
+
+def judge(content: Content, role: str, node_id: int, directory: str = DATA_DIRECTORY) -> Verdict:
+    """Compare a volume's content with the claim of C(node_id) in C(role) (C(kafka) or C(zookeeper)).
+
+    The service will use C(directory), and would begin with nothing beside data that lie anywhere else.
+    """
     other = content.zookeeper_myid if role == "kafka" else content.kafka_meta
     other_orphans = content.zookeeper_orphans if role == "kafka" else content.kafka_orphans
     if other or other_orphans:
@@ -83,11 +98,30 @@ def judge(content: Content, role: str, node_id: int) -> Verdict:
         return Verdict(
             "symlink", f"'{content.links[0]}' is a symbolic link, and data behind it would not be the volume's"
         )
+    if content.blank and content.strangers:
+        return Verdict(
+            "unknown_content", f"'{content.strangers[0]}' is on the volume, and no {role} data that say whose it is"
+        )
     if content.blank:
         return Verdict(blank=True)
-    if role == "kafka":
-        return _judge_kafka(content, node_id)
-    return _judge_zookeeper(content, node_id)
+    verdict = _judge_kafka(content, node_id) if role == "kafka" else _judge_zookeeper(content, node_id)
+    return verdict if verdict.reason else _judge_place(content, verdict, role, directory)
+
+
+def _judge_place(content: Content, verdict: Verdict, role: str, directory: str) -> Verdict:
+    name, found = ("meta.properties", content.kafka_meta) if role == "kafka" else ("myid", content.zookeeper_myid)
+    elsewhere = sorted(set(found) - {directory})
+    if elsewhere:
+        return Verdict(
+            "data_elsewhere",
+            f"'{path_of(elsewhere[0], name)}' is on the volume, and the service would use '{path_of(directory, name)}'",
+        )
+    return verdict
+
+
+def path_of(directory: str, name: str) -> str:
+    """Return a path on the volume without the dot that stands for its root."""
+    return name if directory == "." else f"{directory}/{name}"
 
 
 def judge_owner(content: Content, uid: int, user: str) -> Verdict:

@@ -34,7 +34,25 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal("unidentified_data", "partitions or a database without `meta.properties` or `myid`", _REPAIR, kept=True),
     Refusal("partition_table", "a partition table", _LOOK, kept=True),
     Refusal("foreign_filesystem", "another filesystem, or a part of a LVM, RAID or LUKS volume", _LOOK, kept=True),
-    Refusal("unknown_content", "no filesystem, and bytes that are not zero", _LOOK, kept=True),
+    Refusal(
+        "unknown_content",
+        "no filesystem and bytes that are not zero, or files that are nobody's data",
+        _LOOK,
+        kept=True,
+    ),
+    Refusal(
+        "data_elsewhere",
+        "the node's data, but not in the directory `data` of the volume, where the service would begin with nothing",
+        "No variable names another directory: take a snapshot, mount the volume on another instance and move the whole "
+        "data directory to `data`, or remove what is left over",
+        kept=True,
+    ),
+    Refusal(
+        "duplicate_uuid",
+        "another device on this host has a filesystem of the same UUID, as the copy made from a snapshot has",
+        "Detach the copy, or give it another UUID (tune2fs -U random, xfs_admin -U generate)",
+        kept=True,
+    ),
     Refusal(
         "symlink",
         "a symbolic link among the data, or as the mount point",

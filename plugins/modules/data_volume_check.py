@@ -41,6 +41,16 @@ options:
     description: The claimed node id.
     type: int
     required: true
+  data_directory:
+    description:
+      - The directory on the volume, relative to it, that the service will use.
+      - A node's data anywhere else on the volume are refused, for the service would begin with nothing beside them.
+    type: str
+    default: data
+  mount_required:
+    description: Whether O(device_path) must be mounted at O(mount_path) already, as after the mount.
+    type: bool
+    default: false
   filesystem:
     description: The filesystem that a volume must carry unless it is blank.
     type: str
@@ -86,7 +96,8 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - V(blank) (no filesystem), V(empty) (a filesystem without a node's data) or V(owned) (the claimed node's data).
+    - V(blank) (no filesystem), V(empty) (a filesystem with nothing on it but what a start without data left behind) or
+      V(owned) (the claimed node's data).
   returned: success
   type: str
   sample: owned
@@ -115,7 +126,7 @@ directory_ids:
   type: list
   elements: str
 zookeeper_database:
-  description: Whether a ZooKeeper database (a snapshot or a transaction log) was found.
+  description: Whether a ZooKeeper database (a snapshot or a transaction log) was found in O(data_directory).
   returned: success
   type: bool
 journal_replayed:
@@ -131,7 +142,7 @@ reason:
     - Why the volume was refused; the message says what can be done, and the role's README has them all.
     - Of what it carries, V(wrong_role), V(id_mismatch), V(cluster_mismatch), V(duplicate_directory), V(unreadable_id),
       V(unidentified_data), V(symlink), V(wrong_owner), V(volume_full), V(partition_table), V(foreign_filesystem),
-      V(unknown_content), V(corrupt_filesystem) and V(mount_failed).
+      V(unknown_content), V(data_elsewhere), V(duplicate_uuid), V(corrupt_filesystem) and V(mount_failed).
     - Of the device and the host, V(device_missing), V(not_a_block_device), V(probe_failed), V(read_failed),
       V(read_only), V(mounted_elsewhere), V(not_mounted), V(mount_path_taken), V(mount_path_not_empty),
       V(unmount_failed) and V(uuid_link_missing); V(bad_parameter) speaks of the call.
@@ -153,6 +164,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import block_device, volume_refusals
 from ansible_collections.holdfast.kafka.plugins.module_utils.block_device import DeviceError
 from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import (
+    DATA_DIRECTORY,
     Content,
     Verdict,
     judge,
@@ -185,24 +197,28 @@ def held_read_only(device: str, run: block_device.Run) -> Iterator[None]:
             raise DeviceError("read_only", f"{device} stays read-only after the look: {err.strip()}")
 
 
-def content_of_unmounted(device: str, filesystem: str, run: block_device.Run) -> Content:
+def content_of_unmounted(device: str, params: dict[str, Any], run: block_device.Run) -> Content:
     """Read a filesystem as it lies there, without its journal."""
     with held_read_only(device, run):
-        return content_through_mount(device, filesystem, block_device.READ_ONLY_OPTIONS[filesystem], run)
+        return content_through_mount(device, params, block_device.READ_ONLY_OPTIONS, run)
 
 
-def content_through_mount(device: str, filesystem: str, options: str, run: block_device.Run) -> Content:
+def content_through_mount(
+    device: str, params: dict[str, Any], options_by_filesystem: dict[str, str], run: block_device.Run
+) -> Content:
     """Read a filesystem through a mount of our own, and take the mount away.
 
     The directory is removed by rmdir alone: nothing here may delete what is below a mount that would not go.
     """
+    filesystem, data_directory = params["filesystem"], params["data_directory"]
+    options = options_by_filesystem[filesystem]
     path = tempfile.mkdtemp(prefix="holdfast-volume-")
     code, _out, err = run(["mount", "-t", filesystem, "-o", options, device, path])
     if code != 0:
         Path(path).rmdir()
         raise DeviceError("mount_failed", f"{device} cannot be mounted ({options}): {err.strip()}")
     try:
-        return block_device.read_content(path)
+        return block_device.read_content(path, data_directory)
     finally:
         code, _out, err = run(["umount", path])
         if code != 0:
@@ -217,9 +233,8 @@ def content_of_crashed(device: str, params: dict[str, Any], run: block_device.Ru
 
     The look past the journal may see half of a change: only an owner's name is believed, and nothing that fails.
     """
-    filesystem = params["filesystem"]
     try:
-        early = judge(content_of_unmounted(device, filesystem, run), params["role"], params["node_id"])
+        early = judge(content_of_unmounted(device, params, run), params["role"], params["node_id"])
     except DeviceError as error:
         if error.reason in ("unmount_failed", "read_only"):
             raise
@@ -227,7 +242,7 @@ def content_of_crashed(device: str, params: dict[str, Any], run: block_device.Ru
     if early.reason in KNOWN_UNREPLAYED:
         raise DeviceError(early.reason, early.message)
     notes.journal_replayed = True
-    return content_through_mount(device, filesystem, block_device.REPLAY_OPTIONS[filesystem], run)
+    return content_through_mount(device, params, block_device.REPLAY_OPTIONS, run)
 
 
 def accept_probe(device: str, found: block_device.Probe, filesystem: str) -> None:
@@ -265,17 +280,20 @@ def check_device(
         raise DeviceError("read_only", f"{path} is mounted read-only")
     if not mount and (other := block_device.mounted_at(path)):
         raise DeviceError("mount_path_taken", f"{path} has {other.source} mounted, not {device}")
+    if not mount and params["mount_required"]:
+        raise DeviceError("not_mounted", f"{device} is not mounted at {path}; a node's data never go to the root disk")
     if not mount:
         require_mount_point(path)
     if found.blank:
-        return answer(Content(), Verdict(blank=True), found, False, "blank")
+        return answer(False, Verdict(blank=True), found, False, "blank")
+    block_device.require_single(found.uuid, device, run)
     block_device.wait_for_uuid_link(found.uuid, params["uuid_timeout_seconds"])
     if mount:
-        content = block_device.read_content(path)
+        content = block_device.read_content(path, params["data_directory"])
     elif block_device.needs_replay(device, found.filesystem, run) and not check_mode:
         content = content_of_crashed(device, params, run, notes)
     else:
-        content = content_of_unmounted(device, found.filesystem, run)
+        content = content_of_unmounted(device, params, run)
     return judged(content, params, found, mounted=mount is not None)
 
 
@@ -287,24 +305,24 @@ def check_mount(params: dict[str, Any]) -> dict[str, Any]:
         raise DeviceError("not_mounted", f"nothing is mounted at {path}; a node's data never goes to the root disk")
     if mount.read_only:
         raise DeviceError("read_only", f"{path} is mounted read-only")
-    return judged(
-        block_device.read_content(path), params, block_device.Probe(filesystem=mount.filesystem), mounted=True
-    )
+    content = block_device.read_content(path, params["data_directory"])
+    return judged(content, params, block_device.Probe(filesystem=mount.filesystem), mounted=True)
 
 
 def judged(content: Content, params: dict[str, Any], found: block_device.Probe, *, mounted: bool) -> dict[str, Any]:
     """Judge what was read: whose it is, who owns the files, whether a start has room."""
-    verdict = judge(content, params["role"], params["node_id"])
+    verdict = judge(content, params["role"], params["node_id"], params["data_directory"])
     further = [judge_space(content, params["free_min_bytes"], params["free_min_inodes"])]
     if params["owner"]:
         further.insert(0, judge_owner(content, pwd.getpwnam(params["owner"]).pw_uid, params["owner"]))
     refused = next((item for item in [verdict, *further] if item.reason), None)
     if refused:
         raise DeviceError(refused.reason, refused.message)
-    return answer(content, verdict, found, mounted, "empty" if verdict.blank else "owned")
+    database = params["data_directory"] in content.zookeeper_databases
+    return answer(database, verdict, found, mounted, "empty" if verdict.blank else "owned")
 
 
-def answer(content: Content, verdict: Verdict, found: block_device.Probe, mounted: bool, state: str) -> dict[str, Any]:
+def answer(database: bool, verdict: Verdict, found: block_device.Probe, mounted: bool, state: str) -> dict[str, Any]:
     """Return the module's answer."""
     return {
         "state": state,
@@ -313,7 +331,7 @@ def answer(content: Content, verdict: Verdict, found: block_device.Probe, mounte
         "mounted": mounted,
         "cluster_ids": list(verdict.cluster_ids),
         "directory_ids": list(verdict.directory_ids),
-        "zookeeper_database": bool(content.zookeeper_databases),
+        "zookeeper_database": database,
     }
 
 
@@ -324,6 +342,8 @@ def main() -> None:
             "mount_path": {"type": "path", "required": True},
             "role": {"type": "str", "required": True, "choices": ["kafka", "zookeeper"]},
             "node_id": {"type": "int", "required": True},
+            "data_directory": {"type": "str", "default": DATA_DIRECTORY},
+            "mount_required": {"type": "bool", "default": False},
             "filesystem": {"type": "str", "default": "ext4", "choices": ["ext4", "xfs"]},
             "owner": {"type": "str"},
             "free_min_bytes": {"type": "int", "default": 0},

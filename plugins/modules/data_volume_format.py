@@ -68,7 +68,7 @@ filesystem:
 reason:
   description:
     - One of V(device_missing), V(not_a_block_device), V(probe_failed), V(read_failed), V(not_blank),
-      V(mkfs_failed), V(uuid_link_missing).
+      V(duplicate_uuid), V(mkfs_failed), V(uuid_link_missing).
   returned: failure
   type: str
 """
@@ -97,6 +97,7 @@ def format_device(params: dict[str, Any], check_mode: bool, run: block_device.Ru
     if not found.blank:
         what = found.filesystem or found.partition_table or "unknown bytes"
         raise DeviceError("not_blank", f"{device} is not blank: {what}")
+    block_device.require_single(params["uuid"], device, run)
     result |= {
         "changed": True,
         "diff": {"before": f"{device}: blank\n", "after": f"{device}: {wanted[0]} {wanted[1]}\n"},

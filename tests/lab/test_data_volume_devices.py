@@ -20,6 +20,14 @@ from ansible_collections.holdfast.kafka.plugins.modules import data_volume_check
 
 pytestmark = pytest.mark.lab
 SIZE = 64 << 20
+LIMITS = {
+    "owner": None,
+    "free_min_bytes": 0,
+    "free_min_inodes": 0,
+    "uuid_timeout_seconds": 0,
+    "data_directory": "data",
+    "mount_required": False,
+}
 
 
 def run(argv: list[str]) -> tuple[int, str, str]:
@@ -68,8 +76,7 @@ def look(device: str, tmp_path: Path, *, check_mode: bool = False, **params: Any
     """Look at a device for broker 1, without udev's links."""
     wanted = {"mount_path": str(tmp_path / "target"), "role": "kafka", "node_id": 1, "filesystem": "ext4"}
     notes = data_volume_check.Notes()
-    limits = {"owner": None, "free_min_bytes": 0, "free_min_inodes": 0, "uuid_timeout_seconds": 0}
-    everything = {**wanted, **limits, **params}
+    everything = {**LIMITS, **wanted, **params}
     result = data_volume_check.check_device(device, everything, run, notes, check_mode=check_mode)
     return {**result, "journal_replayed": notes.journal_replayed}
 
@@ -200,9 +207,8 @@ def test_a_journal_that_names_another_owner_is_refused(image: Path, tmp_path: Pa
     with loop(crashed(image, tmp_path, 7)) as device:
         notes = data_volume_check.Notes()
         params = {"mount_path": str(tmp_path / "target"), "role": "kafka", "node_id": 1, "filesystem": "ext4"}
-        limits = {"owner": None, "free_min_bytes": 0, "free_min_inodes": 0, "uuid_timeout_seconds": 0}
         with pytest.raises(DeviceError) as error:
-            data_volume_check.check_device(device, {**params, **limits}, run, notes)
+            data_volume_check.check_device(device, {**LIMITS, **params}, run, notes)
         assert (error.value.reason, notes.journal_replayed) == ("id_mismatch", True)
 
 
@@ -402,3 +408,41 @@ def test_a_filesystem_that_cannot_be_mounted_is_a_reason(image: Path, tmp_path: 
     must("debugfs", "-w", "-R", "clri <2>", str(image))
     with loop(image) as device:
         assert refusal(device, tmp_path) == "mount_failed"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("mysql/ibdata1", "unknown_content"),
+        ("meta.properties", "data_elsewhere"),
+        ("kafka/logs/meta.properties", "data_elsewhere"),
+    ],
+)
+def test_data_that_the_service_would_not_find_are_refused(image: Path, tmp_path: Path, path: str, reason: str) -> None:
+    must("mkfs.ext4", "-q", str(image))
+    with mounted(image, tmp_path / "mnt") as root:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("broker.id=1\ncluster.id=abc\n")
+    with loop(image) as device:
+        assert refusal(device, tmp_path) == reason
+
+
+def test_a_boot_that_stopped_before_the_first_start_left_an_empty_volume(image: Path, tmp_path: Path) -> None:
+    must("mkfs.ext4", "-q", str(image))
+    with loop(image) as device:
+        assert look(device, tmp_path)["state"] == "empty"
+    with mounted(image, tmp_path / "mnt") as root:
+        (root / "data").mkdir()
+        (root / "data" / ".lock").touch()
+    with loop(image) as device:
+        assert look(device, tmp_path)["state"] == "empty"
+
+
+def test_a_copy_beside_its_original_is_refused(image: Path, tmp_path: Path) -> None:
+    must("mkfs.ext4", "-q", str(image))
+    copy = tmp_path / "copy.img"
+    shutil.copyfile(image, copy)
+    with loop(image) as device:
+        with loop(copy) as other:
+            assert {refusal(device, tmp_path), refusal(other, tmp_path)} == {"duplicate_uuid"}
+        assert look(device, tmp_path)["state"] == "empty"

@@ -169,3 +169,28 @@ def test_data_of_another_uid_are_handed_over_only_when_told(host: Host) -> None:
     assert host.play({"data_volume_owner_repair": True})[0] == 0
     code, printed = host.play({})
     assert code == 0, printed
+
+
+def test_a_copy_beside_a_blank_or_a_full_volume_stops_the_node_before_anything_is_written(host: Host) -> None:
+    """The second disk carries the first one's filesystem, as a copy that was made from a snapshot of it does."""
+    first, second = host.volumes
+    must("mkfs.ext4", "-q", "-N", "4096", "-U", host._uuid(first["id"]), second["device_path"])
+    for _state in ("blank", "formatted"):
+        code, printed = host.play({"data_volume_volumes": [first]})
+        assert code != 0
+        assert "the same filesystem UUID" in " ".join(printed.split())
+        assert host.fstab.read_text() == ""
+        must("mkfs.ext4", "-q", "-F", "-N", "4096", "-U", host._uuid(first["id"]), first["device_path"])
+
+
+def test_a_mount_of_nothing_is_noticed(host: Host) -> None:
+    """With nofail a mount of a UUID that is not there ends well."""
+    fake = {"name": "holdfast.kafka.data_volume", "tasks_from": "mount"}
+    must("mkfs.ext4", "-q", "-N", "4096", host.volumes[0]["device_path"])
+    pair = [host.volumes[0], {"state": "owned", "uuid": "00000000-dead-dead-dead-000000000000"}]
+    variables = {"data_volume_role": "kafka", "data_volume_node_id": 3, "__data_volume_pair": pair}
+    root = str(host.directory / "kafka")
+    task = {"ansible.builtin.include_role": fake, "vars": {**variables, "data_volume_mount_root": root}}
+    code, printed = host.play(also=[task])
+    assert code != 0
+    assert "is not mounted at" in " ".join(printed.split())

@@ -205,3 +205,83 @@ def test_a_superblock_that_is_none_or_tells_errors_is_refused(tmp_path, magic, s
     with pytest.raises(DeviceError) as error:
         block_device.needs_replay(superblock(tmp_path, magic, 0, state), "ext4", nothing_run)
     assert error.value.reason == reason
+
+
+def fill(root, *paths: str) -> None:
+    """Make files, and directories where the path ends with a slash."""
+    for path in paths:
+        if path.endswith("/"):
+            (root / path).mkdir(parents=True, exist_ok=True)
+        else:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text("x")
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        (),
+        ("lost+found/",),
+        ("lost+found/", "data/"),
+        ("data/version-2/",),
+        ("data/.ansible_tmpx1myid",),
+        ("data/.lock", "data/recovery-point-offset-checkpoint", "data/log-start-offset-checkpoint.tmp"),
+        ("data/.lock", "data/cleaner-offset-checkpoint", "data/.kafka_cleanshutdown", "data/meta.properties.tmp"),
+    ],
+)
+def test_what_a_start_without_data_leaves_is_no_stranger(tmp_path, paths):
+    fill(tmp_path, *paths)
+    content = block_device.read_content(str(tmp_path))
+    assert (content.blank, content.strangers) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("path", "stranger"),
+    [
+        ("mysql/ibdata1", "mysql"),
+        ("home.tar", "home.tar"),
+        ("mysql/", "mysql"),
+        ("a/b/c/data/meta.properties", "a"),
+        ("data", "data"),
+        ("data/ibdata1", "data/ibdata1"),
+        ("data/orders-0/", "data/orders-0"),
+        ("data/.lock/", "data/.lock"),
+        ("lost+found/#12", "lost+found/#12"),
+    ],
+)
+def test_everything_else_is_a_stranger(tmp_path, path, stranger):
+    fill(tmp_path, path)
+    content = block_device.read_content(str(tmp_path))
+    assert (content.blank, content.strangers) == (True, (stranger,))
+
+
+def test_data_two_deep_are_found_and_the_service_is_not_begun_beside_them(tmp_path):
+    fill(tmp_path, "kafka/logs/meta.properties", "zk/1/myid", "old/zk/version-2/log.1", "more/logs/orders-0/0.log")
+    content = block_device.read_content(str(tmp_path))
+    assert (list(content.kafka_meta), list(content.zookeeper_myid)) == (["kafka/logs"], ["zk/1"])
+    assert content.zookeeper_orphans == ("old/zk/version-2",)
+    assert content.kafka_orphans == ("more/logs/orders-0",)
+
+
+def test_a_brokers_partitions_are_not_looked_into(tmp_path):
+    fill(tmp_path, "data/meta.properties", "data/orders-0/meta.properties")
+    assert list(block_device.read_content(str(tmp_path)).kafka_meta) == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((2, "", ""), None),
+        ((0, "/dev/null\n", ""), None),
+        ((0, "/dev/null\n/dev/zero\n", ""), "duplicate_uuid"),
+        ((0, "/dev/zero\n", ""), "duplicate_uuid"),
+        ((4, "", "usage"), "probe_failed"),
+    ],
+)
+def test_a_uuid_of_two_devices_is_refused(answer, reason):
+    if reason is None:
+        block_device.require_single("abc", "/dev/null", lambda _argv: answer)
+        return
+    with pytest.raises(DeviceError) as error:
+        block_device.require_single("abc", "/dev/null", lambda _argv: answer)
+    assert error.value.reason == reason

@@ -36,9 +36,9 @@ def test_the_claimed_brokers_data_are_its_own():
 
 
 def test_log_directories_with_ids_of_their_own_are_told():
-    first, second = (META.format(3, "abc") + f"directory.id={name}\n" for name in "xy")
-    assert judge(Content(kafka_meta={"a": first, "b": second}), "kafka", 3).directory_ids == ("x", "y")
-    assert judge(Content(kafka_meta={"a": first, "b": META.format(3, "abc")}), "kafka", 3).directory_ids == ("x",)
+    named = judge(Content(kafka_meta={"data": META.format(3, "abc") + "directory.id=x\n"}), "kafka", 3)
+    assert (named.reason, named.directory_ids) == ("", ("x",))
+    assert judge(Content(kafka_meta={"data": META.format(3, "abc")}), "kafka", 3).directory_ids == ()
 
 
 def test_a_node_id_of_newer_kafka_is_read_too():
@@ -75,6 +75,13 @@ def test_the_claimed_servers_data_are_its_own():
         (Content(kafka_meta={"data": META.format(1, "abc")}, links=("data/orders-0 -> /srv",)), "kafka", "symlink"),
         (Content(links=("data -> /srv",)), "zookeeper", "symlink"),
         (Content(kafka_orphans=("data/orders-0",)), "kafka", "unidentified_data"),
+        (Content(strangers=("mysql",)), "kafka", "unknown_content"),
+        (Content(strangers=("mysql",)), "zookeeper", "unknown_content"),
+        (Content(kafka_meta={".": META.format(1, "abc")}), "kafka", "data_elsewhere"),
+        (Content(kafka_meta={"kafka/logs": META.format(1, "abc")}), "kafka", "data_elsewhere"),
+        (Content(kafka_meta={"kafka/logs": META.format(2, "abc")}), "kafka", "id_mismatch"),
+        (Content(zookeeper_myid={".": "1"}, zookeeper_databases=(".",)), "zookeeper", "data_elsewhere"),
+        (Content(zookeeper_myid={"data": "1", "zk": "1"}), "zookeeper", "data_elsewhere"),
         (Content(zookeeper_orphans=("data/version-2",)), "zookeeper", "unidentified_data"),
         (
             Content(kafka_meta={"a": META.format(1, "abc"), "b": META.format(1, "xyz")}),
@@ -87,3 +94,21 @@ def test_each_contradiction_is_refused_with_its_reason(content, role, reason):
     verdict = judge(content, role, 1)
     assert verdict.reason == reason
     assert verdict.message
+
+
+def test_what_lies_beside_a_nodes_own_data_is_nobodys_business():
+    assert judge(Content(kafka_meta={"data": META.format(3, "abc")}, strangers=("notes",)), "kafka", 3).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "role", "found", "expected"),
+    [
+        (Content(kafka_meta={".": META.format(1, "abc")}), "kafka", "'meta.properties'", "'logs/meta.properties'"),
+        (Content(zookeeper_myid={"data": "1"}), "zookeeper", "'data/myid'", "'logs/myid'"),
+    ],
+)
+def test_data_elsewhere_names_both_places(content, role, found, expected):
+    verdict = judge(content, role, 1, "logs")
+    assert verdict.reason == "data_elsewhere"
+    assert found in verdict.message
+    assert expected in verdict.message

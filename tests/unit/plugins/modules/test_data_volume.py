@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.holdfast.kafka.plugins.module_utils import block_device, volume_refusals
 from ansible_collections.holdfast.kafka.plugins.module_utils.block_device import DeviceError, Mount, Probe
-from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import Content
+from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import DATA_DIRECTORY, Content
 from ansible_collections.holdfast.kafka.plugins.modules import data_volume_check, data_volume_format
 
 from tests.unit.plugins.modules.in_process import run_module
@@ -32,6 +33,7 @@ class Host:
         self.content: Content | DeviceError = OURS
         self.unreplayed: Content | DeviceError | None = None
         self.dirty = False
+        self.copies: set[str] = set()
         self.options: list[str] = []
         self.device_mount: Mount | None = None
         self.path_mount: Mount | None = None
@@ -44,7 +46,12 @@ class Host:
             raise self.probe
         return self.probe
 
-    def read(self, _root: str) -> Content:
+    def single(self, uuid: str, device: str, _run: Any) -> None:
+        """Answer as a scan of all devices."""
+        if uuid in self.copies:
+            raise DeviceError("duplicate_uuid", f"{device} and /dev/copy have the same UUID")
+
+    def read(self, _root: str, _data_directory: str) -> Content:
         """Answer as a mounted filesystem."""
         early = self.unreplayed is not None and not self.options[-1].startswith("rw")
         content = self.unreplayed if early and self.unreplayed is not None else self.content
@@ -66,6 +73,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     found = Host()
     monkeypatch.setattr(block_device, "probe", found.look)
     monkeypatch.setattr(block_device, "read_content", found.read)
+    monkeypatch.setattr(block_device, "require_single", found.single)
     monkeypatch.setattr(block_device, "mount_of_device", lambda _device: found.device_mount)
     monkeypatch.setattr(block_device, "mounted_at", lambda _path: found.path_mount)
     monkeypatch.setattr(block_device, "needs_replay", lambda _device, _filesystem, _run: found.dirty)
@@ -109,6 +117,9 @@ def test_blank_and_empty_are_told_apart(host: Host) -> None:
         ({"path_mount": Mount("/dev/other", PATH, "ext4", read_only=False)}, "mount_path_taken"),
         ({"content": Content(kafka_meta={"data": "broker.id=2\n"})}, "id_mismatch"),
         ({"content": Content(zookeeper_myid={"data": "1"})}, "wrong_role"),
+        ({"content": Content(kafka_meta={"kafka-logs": "broker.id=1\n"}, **ROOM)}, "data_elsewhere"),
+        ({"content": Content(strangers=("mysql",), **ROOM)}, "unknown_content"),
+        ({"copies": {UUID}}, "duplicate_uuid"),
         ({"content": DeviceError("read_failed", "Input/output error")}, "read_failed"),
         ({"content": DeviceError("corrupt_filesystem", "Structure needs cleaning")}, "corrupt_filesystem"),
         ({"content": Content(links=("data -> /srv",), **ROOM)}, "symlink"),
@@ -217,6 +228,34 @@ def test_without_a_device_the_mount_is_judged(host: Host) -> None:
     assert run_module(data_volume_check, arguments)["state"] == "owned"
 
 
+def test_after_the_mount_it_is_this_device_that_is_mounted(host: Host) -> None:
+    arguments = {**CHECK, "mount_required": True}
+    assert run_module(data_volume_check, arguments)["reason"] == "not_mounted"
+    host.path_mount = Mount("/dev/copy", PATH, "ext4", read_only=False)
+    assert run_module(data_volume_check, arguments)["reason"] == "mount_path_taken"
+    host.path_mount = host.device_mount = Mount(DEVICE, PATH, "ext4", read_only=False)
+    assert run_module(data_volume_check, arguments)["mounted"]
+
+
+def test_a_database_counts_only_where_the_server_looks_for_it(host: Host) -> None:
+    server = {**CHECK, "role": "zookeeper"}
+    for place, told in (("data", True), ("data/old", False)):
+        host.content = Content(zookeeper_myid={"data": "1"}, zookeeper_databases=(place,))
+        assert run_module(data_volume_check, server)["zookeeper_database"] is told
+
+
+def test_the_services_use_the_directory_that_is_looked_at() -> None:
+    roles = Path(__file__).parents[4] / "roles"
+    named = {
+        "kafka": "__kafka_data_directory",
+        "zookeeper": "__zookeeper_volume_directory",
+        "data_volume": "__data_volume_data_directory",
+    }
+    for role, variable in named.items():
+        variables = yaml.safe_load((roles / role / "vars" / "main.yml").read_text(encoding="utf-8"))
+        assert variables[variable] == DATA_DIRECTORY
+
+
 def test_a_blank_device_gets_a_filesystem(host: Host) -> None:
     host.probe = Probe(zeroed=True)
     result = run_module(data_volume_format, FORMAT)
@@ -246,6 +285,7 @@ def test_a_second_format_changes_nothing(host: Host) -> None:
         ({"probe": Probe(partition_table="gpt")}, "not_blank"),
         ({"probe": Probe()}, "not_blank"),
         ({"probe": DeviceError("probe_failed", "?")}, "probe_failed"),
+        ({"probe": Probe(zeroed=True), "copies": {UUID}}, "duplicate_uuid"),
         ({"probe": Probe(zeroed=True), "answers": {"mkfs.ext4": (1, "", "no space")}}, "mkfs_failed"),
     ],
 )
