@@ -37,6 +37,11 @@ def test_a_lost_log_directory_is_made_anew_by_the_broker_and_noticed_only_by_us(
         broker.start()
         broker.stop()
         assert (volumes[1] / "data" / "meta.properties").is_file(), "the broker itself does not mind"
+        # A broker writes meta.properties last of all; what it has written before says that there are no data.
+        (volumes[1] / "data" / "meta.properties").unlink()
+        left = sorted(path.name for path in (volumes[1] / "data").iterdir())
+        assert "recovery-point-offset-checkpoint" in left
+        assert judge(read_content(str(volumes[1])), "kafka", 3).blank, left
     finally:
         broker.kill()
         client = KazooClient(hosts=zookeeper_server.connect_string)
