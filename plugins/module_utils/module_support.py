@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -25,6 +26,16 @@ def fail(module: Any, reason: str, message: str, requests: Sequence[str] = (), *
         msg=message, reason=reason, changed=False, api_calls=len(requests), api_requests=list(requests), **extra
     )
     raise AssertionError("fail_json returned")
+
+
+def check_attach(module: Any, resource: str) -> None:
+    """Refuse an attach's options that can never work, before anybody is asked."""
+    params = module.params
+    if not params[resource].strip():
+        fail(module, "bad_parameter", f"{resource} is {params[resource]!r}; name the resource to attach.")
+    for name in ("timeout_seconds", "poll_seconds"):
+        if not math.isfinite(params[name]) or params[name] < 0:
+            fail(module, "bad_parameter", f"{name} is {params[name]}; it must be 0 or more.")
 
 
 def make_imds(module: Any) -> Imds:

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils.herd import KAFKA_MAX_ID
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity, PoolReading
 
 VARIABLE = "holdfast_pools"
@@ -23,14 +25,41 @@ class Declared:
     volumes: int | None
 
 
+class _NoPoolError(ValueError):
+    """A declaration with a sentence of its own."""
+
+
 DeclaredPools = Mapping[str, Mapping[int, Declared]]
+
+
+def _node_id(role: str, value: Any) -> int:
+    """Return a node id that is a whole number, or the text of one as an unquoted template gives it."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= KAFKA_MAX_ID:
+        message = f"{VARIABLE}.{role} has the node_id {value!r}; it must be a whole number of 0 to {KAFKA_MAX_ID}."
+        raise _NoPoolError(message)
+    return value
+
+
+def _volume_count(role: str, node_id: int, volumes: Any) -> int | None:
+    if volumes is None:
+        return None
+    if not isinstance(volumes, list) or not volumes:
+        message = (
+            f"{VARIABLE}.{role} gives node_id {node_id} the volumes {volumes!r}; it must be a list of at least one."
+        )
+        raise _NoPoolError(message)
+    return len(volumes)
 
 
 def _declared(role: str, item: Any) -> Declared:
     try:
-        volumes = item.get("volumes")
-        count = None if volumes is None else len(volumes)
-        return Declared(int(item["node_id"]), str(item["availability_zone"]), str(item["private_ip"]), count)
+        node_id = _node_id(role, item["node_id"])
+        count = _volume_count(role, node_id, item.get("volumes"))
+        return Declared(node_id, str(item["availability_zone"]), str(item["private_ip"]), count)
+    except _NoPoolError:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         text = f"{VARIABLE}.{role} holds {item!r}, which lacks a proper node_id, availability_zone or private_ip"
         raise ValueError(f"{text}.") from error

@@ -132,6 +132,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error impo
 from ansible_collections.holdfast.kafka.plugins.module_utils.imds import Imds, ImdsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import (
     attach_diff,
+    check_attach,
     default_region,
     fail,
     make_imds,
@@ -178,6 +179,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    check_attach(module, "eni_id")
     if params["device_index"] < 1:
         message = (
             f"device_index is {params['device_index']}; index 0 is the instance's own interface, so use 1 or more."

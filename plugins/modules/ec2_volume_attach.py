@@ -126,6 +126,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import (
     attach_diff,
+    check_attach,
     default_region,
     fail,
     make_imds,
@@ -165,6 +166,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    check_attach(module, "volume_id")
     me = whoami(module, make_imds(module), {"instance_id": module.params["instance_id"]})
     default_region(module, me.region)
     ec2 = Ec2(module)

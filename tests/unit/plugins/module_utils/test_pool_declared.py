@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import Ta
 from tests.unit.plugins.module_utils.pool_answers import CLUSTER, ZONE, eni, volume
 
 ADDRESS = "10.77.1.21"
+BAD_NODE_IDS: list[Any] = ["x", 1.9, True, -1, 2**31, None, "\u0663"]
+BAD_VOLUMES: list[Any] = ["abc", [], {"size_gib": 1}, 2]
 
 
-def one(node_id: int = 1, **more: Any) -> dict[str, Any]:
+def one(node_id: Any = 1, **more: Any) -> dict[str, Any]:
     """Return an identity as an inventory declares it."""
     return {"node_id": node_id, "availability_zone": ZONE, "private_ip": ADDRESS, "volumes": [{"size_gib": 1}], **more}
 
@@ -85,7 +88,14 @@ def test_identity_that_only_the_inventory_has_stops_nobody() -> None:
         ({"kafka": "one"}, "must be a list"),
         ({"kafka": ["one"]}, "lacks a proper"),
         ({"kafka": [{"node_id": 1}]}, "lacks a proper"),
-        ({"kafka": [one("x")]}, "lacks a proper"),  # type: ignore[arg-type]
+        *[
+            ({"kafka": [one(wrong)]}, re.escape(f"holdfast_pools.kafka has the node_id {wrong!r}"))
+            for wrong in BAD_NODE_IDS
+        ],
+        *[
+            ({"kafka": [one(volumes=wrong)]}, re.escape(f"gives node_id 1 the volumes {wrong!r}"))
+            for wrong in BAD_VOLUMES
+        ],
         ({"kafka": [one(1), one(1)]}, "twice"),
     ],
 )

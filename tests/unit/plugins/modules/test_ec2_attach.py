@@ -246,3 +246,19 @@ def test_number_of_volumes_comes_from_the_inventory(ec2: Any, monkeypatch: pytes
     assert not run_module(identity_pool_info, {**arguments, "expected_volumes": {"kafka": 3}})["failed"]
     assert asked == [{"kafka": {1: 2}, "zookeeper": {}}, {"kafka": 3, "zookeeper": {}}]
     failed(identity_pool_info, {**arguments, "expected_pools": {"kafka": [{}]}}, "bad_parameter")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"poll_seconds": -1}, {"poll_seconds": "nan"}, {"poll_seconds": "inf"}, {"timeout_seconds": -5}, {"id": ""}],
+)
+@pytest.mark.parametrize(
+    ("module", "arguments", "name"), [(ec2_eni_attach, ENI, "eni_id"), (ec2_volume_attach, VOLUME, "volume_id")]
+)
+def test_an_attach_that_can_never_work_asks_nobody(
+    ec2: Any, module: ModuleType, arguments: dict[str, Any], name: str, wrong: dict[str, Any]
+) -> None:
+    options = {name if key == "id" else key: value for key, value in wrong.items()}
+    result = run_module(module, {**arguments, **options})
+    assert (result["failed"], result.get("reason"), result["api_calls"]) == (True, "bad_parameter", 0), result
+    assert next(iter(options)) in result["msg"]
