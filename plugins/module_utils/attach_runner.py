@@ -74,7 +74,8 @@ class AttachRun:
         self._doubted = False
         self._occupied_tries = 0
         self._missing_since: float | None = None
-        self._holder_state: str | None = None
+        #: By instance: what EC2 called one holder says nothing of the next.
+        self._states: dict[str, str] = {}
 
     def first_reading(self) -> Reading:
         """Describe the resource; raise HoldfastError."""
@@ -84,7 +85,7 @@ class AttachRun:
         """Return the last reading, in which the holder is me (with C(predicted): would be); raise HoldfastError."""
         reading = known or self._read()
         while True:
-            action = judge_attachment(reading, self.me, self._holder_state)
+            action = judge_attachment(reading, self.me, self._states.get(reading.instance_id or ""))
             if action is Action.DONE:
                 self.changed = self.changed or self._sent
                 return reading
@@ -103,7 +104,7 @@ class AttachRun:
 
     def _conflict_or_wait(self, action: Action, reading: Reading) -> None:
         holder = reading.instance_id or "something that is no instance"
-        state = self._holder_state or reading.attachment_status or reading.status
+        state = self._states.get(holder) or reading.attachment_status or reading.status
         if action is Action.CONFLICT:
             self._conflicts += 1
             if self._conflicts >= CONFLICT_READS:
@@ -124,8 +125,7 @@ class AttachRun:
         pause = min(left, self.poll_seconds)
         self.sleep(pause)
         self.waited += pause
-        if self._holder_state != "terminated":
-            self._holder_state = None
+        self._states = {key: state for key, state in self._states.items() if state == "terminated"}
 
     def _read(self) -> Reading:
         while True:
@@ -155,7 +155,7 @@ class AttachRun:
     def _ask(self, reading: Reading) -> None:
         assert reading.instance_id is not None
         try:
-            self._holder_state = self.port.holder_state(reading.instance_id) or NOT_FOUND
+            self._states[reading.instance_id] = self.port.holder_state(reading.instance_id) or NOT_FOUND
         except AwsError as error:
             if error.word is not Meaning.RETRY:
                 raise HoldfastError(error.reason, f"The holder of {self.port.name} cannot be read: {error}.") from error

@@ -101,6 +101,9 @@ class ClaimMachine:
         elif isinstance(answer, steps.Lost):
             self._read_again_what_arbitrates()
             self.lost.add(node_id)
+            if isinstance(step, steps.AttachEni):
+                # The request may have been sent twice, and the loss be to myself: then the next reading shows it mine.
+                self.pending = (node_id, step.outcome)
         elif isinstance(answer, steps.Unknown):
             self.pending = (node_id, step.outcome)
             self.unknown_writes += 1

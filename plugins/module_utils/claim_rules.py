@@ -91,9 +91,9 @@ class InstanceBook:
         return self._denied(instance_id, self.denied_until[instance_id] - self.denied_since[instance_id])
 
     def life_at_one_look(self, instance_id: str, claim_age_seconds: float, now: float) -> Life:
-        """Judge a holder for a person who looks once and decides: here the age of the claim counts, too.
+        """Judge a holder for a person who only wants to know: here the age of the claim counts, too.
 
-        That age compares two machines' clocks, so no boot may go by it.
+        That age compares two machines' clocks, so nothing may be written by it.
         """
         life = self.life(instance_id)
         if self.states.get(instance_id) != NOT_FOUND:
@@ -103,6 +103,24 @@ class InstanceBook:
     def _denied(self, instance_id: str, seconds: float) -> Life:
         seen_often = self.denied_reads[instance_id] >= SEEN_MISSING_READS
         return Life.DEAD if seconds >= self.grace_seconds and seen_often else Life.LEAVING
+
+
+def of_another_pool(identity: Identity, claim: Claim | None, book: InstanceBook) -> str:
+    """Say why EC2's denial of a claim's holder proves nothing here; empty if it may.
+
+    A claim written for another interface can be a namesake cluster's, of another region or account that shares these
+    ZooKeeper servers. EC2 here never knows its holder, who lives; only a word that EC2 has for it counts.
+    """
+    if claim is None or claim.instance_id is None or claim.eni_id in (None, identity.eni.id):
+        return ""
+    if book.states.get(claim.instance_id, NOT_FOUND) != NOT_FOUND:
+        return ""
+    return (
+        f"{identity.name} is {identity.eni.id} here and was claimed with {claim.eni_id} by {claim.instance_id}, which "
+        f"EC2 does not know: if {claim.eni_id} is of another region or account, give one of the two clusters another "
+        f"name or zookeeper_chroot; if {identity.eni.id} has replaced it and {claim.instance_id} is certainly gone, "
+        f"set the claim's instance_id to null by hand"
+    )
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,9 @@ def judge(identity: Identity, claim: Claim | None, me: str, book: InstanceBook) 
     if Life.ASK in lives.values():
         return verdict(Verdict.ASK, "held by " + ", ".join(holders))
     told = ", ".join(f"{holder} ({book.states[holder]})" for holder in holders)
+    foreign = of_another_pool(identity, claim, book) if named != me else ""
+    if foreign:
+        return verdict(Verdict.CONFLICT if mine else Verdict.HELD, foreign)
     odd = _nobodys_attachment(identity)
     if Life.ALIVE in lives.values():
         return verdict(Verdict.CONFLICT if mine else Verdict.HELD, f"held by {told}")

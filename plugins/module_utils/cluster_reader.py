@@ -126,8 +126,9 @@ class ClusterReader:
             for last in (False, True):
                 if not asked:
                     break
+                asked_at = self.monotonic()
                 states = self.ec2.instance_states(asked)
-                self.book.note(asked, states, self.monotonic())
+                self.book.note(asked, states, self.monotonic(), asked_at)
                 asked = tuple(one for one in asked if one not in states)
                 if asked and not last:
                     self.sleep(SECOND_LOOK_SECONDS)

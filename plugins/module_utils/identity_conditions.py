@@ -13,7 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
-from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import NOT_FOUND, InstanceBook, Life
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import (
+    NOT_FOUND,
+    InstanceBook,
+    Life,
+    of_another_pool,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Fault, Identity, PoolReading
 
 BOOT = "on {holder}: sudo systemctl restart holdfast-boot"
@@ -256,6 +261,9 @@ class _Judge:
         assert claim is not None
         life = self.book.life_at_one_look(named, self.wall - claim.modified_at, self.now)
         told = f"attached to {self._told(holder)} and claimed by {self._told(named)}"
+        foreign = of_another_pool(identity, claim, self.book)
+        if foreign:
+            return self._say("claim_disagrees", identity, foreign, [named])
         kind = "claim_of_former_holder" if life is Life.DEAD else "claim_disagrees"
         return self._say(kind, identity, told, [named])
 
@@ -266,6 +274,9 @@ class _Judge:
         if claim is None or claim.instance_id is None:
             return self._say("free", identity, "nobody holds it")
         named = claim.instance_id
+        foreign = of_another_pool(identity, claim, self.book)
+        if foreign:
+            return self._say("claim_disagrees", identity, foreign, [named])
         life = self.book.life_at_one_look(named, self.wall - claim.modified_at, self.now)
         if life is Life.DEAD:
             return self._say("vacant", identity, f"{self._told(named)} held it last", [named])

@@ -38,12 +38,12 @@ def check_attach(module: Any, resource: str) -> None:
             fail(module, "bad_parameter", f"{name} is {params[name]}; it must be 0 or more.")
 
 
-def make_imds(module: Any) -> Imds:
-    """Return the metadata service's client; fail on an address that cannot be one."""
+def make_imds(module: Any, **extra: Any) -> Imds:
+    """Return the metadata service's client; fail on an address that cannot be one, with C(extra)."""
     try:
         return Imds()
     except ImdsError as error:
-        fail(module, "bad_parameter", f"{error}.")
+        fail(module, "bad_parameter", f"{error}.", **extra)
 
 
 def whoami(module: Any, imds: Imds, needed: Mapping[str, str | None]) -> Myself:

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """May an operator give back a claim that is not theirs? Only with evidence that its holder is gone. Pure.
 
-EC2 is the witness: the holder is terminated, or EC2 has not known it for longer than the grace period, and nothing of
-the identity is attached to anybody who is not terminated. Anything else has a word of its own and writes nothing.
+EC2 is the witness: the holder is terminated, or EC2 has denied this run for the grace period that it exists (a claim's
+age is another machine's clock and does not count), and nothing of the identity is attached to anybody who is not
+terminated. Anything else has a word of its own and writes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim, encode
-from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import NOT_FOUND, InstanceBook, Life
+from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import (
+    NOT_FOUND,
+    InstanceBook,
+    Life,
+    of_another_pool,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity, PoolReading
 
 REFUSALS = (
@@ -25,6 +31,7 @@ REFUSALS = (
     "holder_alive",
     "holder_leaving",
     "holder_unknown",
+    "claim_disagrees",
     "force_required",
 )
 
@@ -60,7 +67,6 @@ def judge_operator_release(
     claims: Mapping[int, Claim],
     book: InstanceBook,
     force: bool,
-    now: float,
     wall: float,
 ) -> OperatorRelease:
     """Decide; C(book) must know the claim's holder and everybody who has a part of the identity."""
@@ -91,12 +97,15 @@ def judge_operator_release(
     age = max(0.0, wall - claim.modified_at)
     state = book.states.get(holder, NOT_FOUND)
     told = f"{name} is claimed by {holder} ({state}), the claim is {age:.0f} s old"
-    life = book.life_at_one_look(holder, age, now)
+    foreign = of_another_pool(identity, claim, book)
+    if foreign:
+        return refuse("claim_disagrees", f"{foreign}.")
+    life = book.life(holder)
     if life is Life.ALIVE:
         return refuse("holder_alive", f"{told}: it holds the identity, also while it is {state}. Terminate it first.")
     if life is not Life.DEAD:
         if state == NOT_FOUND:
-            word = f"EC2 does not know it, which counts after {book.grace_seconds:.0f} s; run this again then"
+            word = f"EC2 does not know it, which counts after {book.grace_seconds:.0f} s of asking; run this again"
             return refuse("holder_unknown", f"{told}: {word}.")
         return refuse("holder_leaving", f"{told}: run this again when EC2 calls it terminated.")
     evidence = f"EC2: {holder} is {state}; claim {age:.0f} s old; nothing of {name} is attached"

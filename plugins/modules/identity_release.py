@@ -104,8 +104,8 @@ api_requests:
   elements: str
 reason:
   description:
-    - V(force_required), V(holder_alive), V(holder_leaving), V(holder_unknown), V(identity_attached),
-      V(claim_unreadable), V(pool_fault), V(configuration_mismatch), V(not_found), V(lost_race),
+    - V(force_required), V(holder_alive), V(holder_leaving), V(holder_unknown), V(claim_disagrees),
+      V(identity_attached), V(claim_unreadable), V(pool_fault), V(configuration_mismatch), V(not_found), V(lost_race),
       V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed), V(auth), V(api_error),
       V(bad_parameter) or V(missing_library).
   returned: failure
@@ -127,13 +127,23 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.operator_release im
 
 
 def judge(reader: ClusterReader, role: str, node_id: int, force: bool) -> OperatorRelease:
-    """Read claims before holders: whoever takes over meanwhile is caught by the version. Raise HoldfastError."""
+    """Read claims before holders: whoever takes over meanwhile is caught by the version. Raise HoldfastError.
+
+    A holder that EC2 does not know is asked for again after the grace period, by this run's own clock.
+    """
     reader.read_pools()
     claims = reader.read_claims(role)
-    reading = reader.read_pools()
-    reader.require_declared(role)
-    book = reader.read_instances()
-    return judge_operator_release(reading, role, node_id, claims, book, force, reader.monotonic(), reader.wall())
+
+    def look() -> OperatorRelease:
+        reading = reader.read_pools()
+        reader.require_declared(role)
+        return judge_operator_release(reading, role, node_id, claims, reader.read_instances(), force, reader.wall())
+
+    verdict = look()
+    if verdict.reason == "holder_unknown":
+        reader.sleep(reader.grace_seconds)
+        verdict = look()
+    return verdict
 
 
 def write(reader: ClusterReader, role: str, verdict: OperatorRelease, by: str, why: str) -> int:

@@ -240,8 +240,12 @@ api_requests:
   type: list
   elements: str
 give_up:
-  description: V(false) when ZooKeeper does not accept this client; another instance would bring the same password.
-  returned: failure with RV(reason=zookeeper_auth_failed)
+  description:
+    - V(false) when another instance would meet the same, as a wrong value, another cluster's inventory, or a ZooKeeper
+      that does not accept this client.
+  returned:
+    failure with RV(reason=bad_parameter), RV(reason=configuration_mismatch), RV(reason=zookeeper_refused) or
+    RV(reason=zookeeper_auth_failed)
   type: bool
 reason:
   description:
@@ -254,7 +258,8 @@ reason:
   type: str
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -287,9 +292,11 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import (
     scheme_from_options,
 )
 from ansible_collections.holdfast.kafka.plugins.module_utils.release_runner import release
-from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import ZkAuthError
+from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import ZkAuthError, ZkRefusedError
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
 
+#: What the next instance would meet just the same: it is kept, or Auto Scaling would replace it without end.
+KEPT = ("bad_parameter", "configuration_mismatch", ZkRefusedError.reason, ZkAuthError.reason)
 POLL_JITTER = 0.2
 NUMBERS = (
     "expected_volumes",
@@ -299,6 +306,11 @@ NUMBERS = (
     "poll_seconds",
     "device_index",
 )
+
+
+def refuse(module: Any, reason: str, message: str, requests: Sequence[str] = (), **extra: Any) -> NoReturn:
+    """Fail, and say so if another instance would do no better."""
+    fail(module, reason, message, requests, **({"give_up": False} if reason in KEPT else {}), **extra)
 
 
 def check_parameters(module: Any) -> TagScheme:
@@ -314,16 +326,16 @@ def check_parameters(module: Any) -> TagScheme:
         zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
         params["zookeeper_hosts"] = zk_security.checked_hosts(params)
     except (PatternError, ValueError) as error:
-        fail(module, "bad_parameter", str(error))
+        refuse(module, "bad_parameter", str(error))
     for name in NUMBERS:
         least = 1 if name == "device_index" else 0
         if params[name] < least:
-            fail(module, "bad_parameter", f"{name} is {params[name]}; it must be {least} or more.")
+            refuse(module, "bad_parameter", f"{name} is {params[name]}; it must be {least} or more.")
     library = missing_library(params["zookeeper_auth"]) if params["strategy"] == "zookeeper" else None
     if library:
         fail(module, "missing_library", missing_required_lib(library))
     if params["state"] == "released" and params["strategy"] != "zookeeper":
-        fail(module, "bad_parameter", f"strategy {params['strategy']} has no claim that could be released.")
+        refuse(module, "bad_parameter", f"strategy {params['strategy']} has no claim that could be released.")
     return scheme
 
 
@@ -334,7 +346,7 @@ def require_own_region(module: Any, me: Myself) -> None:
             f"The region is {module.region} by the task (holdfast_region), and {me.instance_id} runs in {me.region}: "
             f"the inventory is not the one of this node, so nothing was claimed."
         )
-        fail(module, "configuration_mismatch", message)
+        refuse(module, "configuration_mismatch", message)
 
 
 def claim_by_instance(module: Any, me: Myself) -> None:
@@ -391,9 +403,7 @@ def claim(module: Any, me: Myself, scheme: TagScheme) -> None:
     try:
         done = runner.run()
     except HoldfastError as failure:
-        # Another instance would bring the same password.
-        keep = {"give_up": False} if failure.reason == ZkAuthError.reason else {}
-        fail(module, failure.reason, failure.message, ec2.requests, **report(runner, me), **keep, **failure.extra)
+        refuse(module, failure.reason, failure.message, ec2.requests, **report(runner, me), **failure.extra)
     if runner.reading is not None and runner.declared:
         for name in lacking(runner.reading, runner.declared):
             module.warn(f"{VARIABLE} names {name}, of which the pool of {params['cluster']} holds no whole identity.")
@@ -431,7 +441,7 @@ def give_back(module: Any, me: Myself, scheme: TagScheme, imds: Imds) -> None:
     try:
         verdict = release(params, me.instance_id, scheme, ec2, here, claims_opener(params), module.check_mode)
     except HoldfastError as error:
-        fail(module, error.reason, error.message, ec2.requests)
+        refuse(module, error.reason, error.message, ec2.requests)
     changed = verdict.outcome == "released"
     result: dict[str, Any] = {"changed": changed, "outcome": verdict.outcome, "msg": verdict.message}
     if verdict.identity is not None:
@@ -468,7 +478,7 @@ def main() -> None:
     )
     scheme = check_parameters(module)
     needed = {"instance_id": module.params["instance_id"], "availability_zone": module.params["availability_zone"]}
-    imds = make_imds(module)
+    imds = make_imds(module, give_up=False)
     me = whoami(module, imds, needed)
     if module.params["state"] == "claimed":
         require_own_region(module, me)

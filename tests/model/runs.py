@@ -75,7 +75,7 @@ class Next:
 
 def _hidden(run: attach_runner.AttachRun) -> tuple[tuple[str, Any], ...]:
     """What a run remembers from round to round, whatever it is called."""
-    return tuple((name, value) for name, value in sorted(vars(run).items()) if name.startswith("_"))
+    return tuple((name, frozen(value)) for name, value in sorted(vars(run).items()) if name.startswith("_"))
 
 
 def _asks(request: Request) -> str:
@@ -363,7 +363,7 @@ class Automata:
         run = attach_runner.AttachRun(port, me, 1.0, 1.0, sleep=lambda _seconds: None, monotonic=lambda: 0.0)
         run.monotonic = (lambda: NEVER) if late else run.monotonic
         for name, value in local.top[1:]:
-            setattr(run, name, value)
+            setattr(run, name, dict(value) if isinstance(getattr(run, name), dict) else value)
         rounds: list[Reading] = []
 
         def judged(reading: Reading, who: str, state: str | None) -> Any:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -297,6 +298,23 @@ def test_attach_lost_to_a_living_one_is_a_conflict_and_nothing_changed() -> None
 def test_attach_refused_while_the_reading_is_stale_waits() -> None:
     reading_after, _run = attach(Port([FREE, FREE, MINE], [aws_error(Meaning.LOST)]))
     assert reading_after == MINE
+
+
+def test_what_ec2_calls_one_holder_is_not_believed_of_the_next() -> None:
+    second = replace(OTHERS, instance_id="i-2")
+    port = Port([OTHERS, OTHERS, second])
+    states, asked = {"i-1": "terminated", "i-2": "running"}, []
+
+    def holder_state(instance_id: str) -> str:
+        asked.append(instance_id)
+        return states[instance_id]
+
+    port.holder_state = holder_state  # type: ignore[method-assign, assignment]
+    error, attach_run = attach(port)
+    assert error.reason == "conflict"
+    assert "i-2 (running)" in error.message
+    assert asked == ["i-1", "i-2", "i-2"], "terminated is for ever, everything else is asked again"
+    assert attach_run.waited <= 12
 
 
 def test_attach_that_ec2_accepts_and_gives_up_is_rejected_after_two_rounds() -> None:

@@ -25,19 +25,24 @@ from tests.unit.plugins.module_utils.pool_answers import CLUSTER, eni, volume
 
 WALL = 1000.0
 OLD = {1: Claim(1, 3, "i-1", 0.0)}
-YOUNG = {1: Claim(1, 3, "i-1", WALL - 30)}
+FAR = {1: Claim(1, 3, "i-1", 0.0, eni_id="eni-far")}
 BUSY_ENI = {**eni("eni-1"), "Status": "in-use"}
 
 
 def judge(
-    enis: list[Any], volumes: list[Any], claims: dict[int, Claim], states: dict[str, str], force: bool, looks: int = 2
+    enis: list[Any],
+    volumes: list[Any],
+    claims: dict[int, Claim],
+    states: dict[str, str],
+    force: bool,
+    seconds: float = 0,
 ) -> OperatorRelease:
     """Judge node id 1."""
     book = InstanceBook(60)
-    for _look in range(looks):
-        book.note(("i-1", "i-2"), states, 0.0)
+    for look in (0.0, seconds):
+        book.note(("i-1", "i-2"), states, look)
     reading = build_pools(CLUSTER, enis, volumes, TagScheme())
-    return judge_operator_release(reading, "kafka", 1, claims, book, force, 0.0, WALL)
+    return judge_operator_release(reading, "kafka", 1, claims, book, force, WALL)
 
 
 FREE = ([eni("eni-1")], [volume("vol-1")])
@@ -57,7 +62,9 @@ CASES = [
     ("holder_alive", FREE, OLD, {"i-1": "stopped"}, "stopped"),
     ("holder_alive", FREE, OLD, {"i-1": "pending"}, "pending"),
     ("holder_leaving", FREE, OLD, {"i-1": "shutting-down"}, "shutting-down"),
-    ("holder_unknown", FREE, YOUNG, {}, "60 s"),
+    ("holder_unknown", FREE, OLD, {}, "60 s"),
+    ("claim_disagrees", FREE, FAR, {}, "eni-far"),
+    ("holder_alive", FREE, FAR, {"i-1": "running"}, "running"),
 ]
 
 
@@ -72,9 +79,19 @@ def test_each_refusal_fires_with_and_without_force(
     assert text in verdict.message
 
 
-def test_one_look_that_finds_nobody_is_not_enough() -> None:
-    assert judge(*FREE, OLD, {}, True, looks=1).reason == "holder_unknown"
-    assert judge(*FREE, OLD, {}, True, looks=2).outcome == "released"
+@pytest.mark.parametrize("age", [0, 61, 1e9])
+def test_nobody_found_counts_after_the_grace_period_of_this_run_however_old_the_claim_looks(age: float) -> None:
+    claims = {1: Claim(1, 3, "i-1", WALL - age)}
+    assert judge(*FREE, claims, {}, True, seconds=59).reason == "holder_unknown"
+    assert judge(*FREE, claims, {}, True, seconds=60).outcome == "released"
+
+
+def test_a_claim_for_another_interface_is_released_on_ec2s_word_alone() -> None:
+    verdict = judge(*FREE, FAR, {}, True, seconds=1e9)
+    assert verdict.reason == "claim_disagrees"
+    for told in ("eni-1", "eni-far", "i-1", "zookeeper_chroot"):
+        assert told in verdict.message
+    assert judge(*FREE, FAR, DEAD, True).outcome == "released"
 
 
 def test_force_is_the_last_refusal_and_the_table_is_whole() -> None:
@@ -115,6 +132,8 @@ STATES = ["pending", "running", "stopping", "stopped", "shutting-down", "termina
     eni_holder=st.sampled_from([None, "i-1", "i-2"]),
     volume_holder=st.sampled_from([None, "i-1", "i-2"]),
     age=st.floats(0, 200),
+    seconds=st.floats(0, 200),
+    eni_id=st.sampled_from([None, "eni-1", "eni-far"]),
     force=st.booleans(),
 )
 def test_whoever_may_live_is_never_robbed(
@@ -123,11 +142,14 @@ def test_whoever_may_live_is_never_robbed(
     eni_holder: str | None,
     volume_holder: str | None,
     age: float,
+    seconds: float,
+    eni_id: str | None,
     force: bool,
 ) -> None:
     states = {key: value for key, value in (("i-1", state), ("i-2", other)) if value is not None}
-    claims = {1: Claim(1, 3, "i-1", WALL - age)}
-    verdict = judge([eni("eni-1", holder=eni_holder)], [volume("vol-1", holder=volume_holder)], claims, states, force)
-    gone = state == "terminated" or (state is None and age >= 60)
+    claims = {1: Claim(1, 3, "i-1", WALL - age, eni_id=eni_id)}
+    parts = [eni("eni-1", holder=eni_holder)], [volume("vol-1", holder=volume_holder)]
+    verdict = judge(*parts, claims, states, force, seconds)
+    gone = state == "terminated" or (state is None and seconds >= 60 and eni_id != "eni-far")
     used = any(one is not None and states.get(one) != "terminated" for one in (eni_holder, volume_holder))
     assert (verdict.outcome == "released") == (force and gone and not used)

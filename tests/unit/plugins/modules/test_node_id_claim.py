@@ -133,6 +133,9 @@ def failed(reason: str, **options: Any) -> dict[str, Any]:
     assert result["msg"].endswith((".", "!")) or reason in ("bad_parameter", "missing_library")
     assert isinstance(result["api_calls"], int)
     assert result["changed"] is False
+    same = ("bad_parameter", "configuration_mismatch", "zookeeper_refused", "zookeeper_auth_failed")
+    assert ("give_up" in result) == (reason in same), "exactly what the next instance would meet as well is kept"
+    assert result.get("give_up", False) is False
     return result
 
 
@@ -218,7 +221,7 @@ def test_ec2_errors(word: Meaning, reason: str) -> None:
 )
 def test_zookeeper_errors(error: Exception, reason: str) -> None:
     store().read_error = error
-    assert failed(reason).get("give_up", True) is (reason != "zookeeper_auth_failed")
+    failed(reason)
     failed(reason, state="released")
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import AwsE
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import Meaning
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS
-from ansible_collections.holdfast.kafka.plugins.module_utils.operator_module import OPERATOR_OPTIONS
+from ansible_collections.holdfast.kafka.plugins.module_utils.operator_module import OPERATOR_OPTIONS, operator_reader
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import claims_argument_spec
 from ansible_collections.holdfast.kafka.plugins.modules import (
     identity_claims_info,
@@ -342,7 +343,7 @@ def test_force_without_a_reason_or_a_name_asks_nobody(dead: Services, missing: d
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("holder_alive", {"states": {"i-1": "stopped"}}),
     ("holder_leaving", {"states": {"i-1": "shutting-down"}}),
-    ("holder_unknown", {"states": {}, "claims": {1: Claim(1, 3, "i-1", 4e9)}}),
+    ("claim_disagrees", {"states": {}, "claims": {1: Claim(1, 3, "i-1", 0.0, eni_id="eni-far")}}),
     ("claim_unreadable", {"claims": {1: Claim(1, 3, None, 0.0, readable=False)}}),
     ("auth", {"states": ERROR}),
     ("zookeeper_unreachable", {"read_error": zk_claims.ZkUnreachableError("nobody")}),
@@ -359,6 +360,57 @@ def test_each_refusal_writes_nothing(dead: Services, reason: str, what: dict[str
     for name, value in what.items():
         setattr(dead, name, value)
     assert failed(identity_release, FORCED, reason)["changed"] is False
+    assert dead.written == []
+
+
+class Clock:
+    """Monotonic time that passes in sleeps; something may happen C(at) a time."""
+
+    def __init__(self, at: float, event: Callable[[], None]) -> None:
+        self.now, self.at, self.event = 0.0, at, event
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        if self.now >= self.at:
+            self.event()
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Give the release this clock; the wall clock stays, and is far ahead of every claim."""
+
+        def reader(module: Any, ec2: Any, roles: list[str]) -> Any:
+            made = operator_reader(module, ec2, roles)
+            made.sleep, made.monotonic = self.sleep, lambda: self.now
+            return made
+
+        monkeypatch.setattr(identity_release, "operator_reader", reader)
+
+
+def test_a_holder_that_ec2_does_not_know_is_waited_for_by_this_runs_clock(
+    dead: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead.states = {}
+    clock = Clock(1e9, lambda: None)
+    clock.install(monkeypatch)
+    assert run_module(identity_release, FORCED)["outcome"] == "released"
+    assert (clock.now, dead.written) == (60, [1])
+
+
+def test_a_holder_that_shows_in_the_grace_period_keeps_its_old_looking_claim(
+    dead: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead.states = {}
+    Clock(60, lambda: dead.states.update({"i-1": "running"})).install(monkeypatch)
+    failed(identity_release, FORCED, "holder_alive")
+    assert dead.written == []
+
+
+def test_a_clock_that_stands_still_releases_nothing(dead: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead.states = {}
+    clock = Clock(1e9, lambda: None)
+    monkeypatch.setattr(clock, "sleep", lambda _seconds: None)
+    clock.install(monkeypatch)
+    failed(identity_release, FORCED, "holder_unknown")
     assert dead.written == []
 
 
