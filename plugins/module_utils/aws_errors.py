@@ -194,7 +194,8 @@ ERRORS: tuple[Row, ...] = (
         ),
         Meaning.AUTH,
         "auth",
-        "Give the instance its instance profile, and the profile its role; unset keys that the environment names",
+        "On a controller set AWS_PROFILE or renew the credentials in the environment; on a node give the instance its "
+        "instance profile, and the profile its role",
     ),
 )
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils.identity_conditions import INVENTORY
+
 NAMED_AT_MOST = 10
 
 #: Next steps by word, as those of an identity's condition.
@@ -14,9 +16,9 @@ NEXT_STEPS = {
     "quorum_not_whole": "on each server that is down: systemctl status zookeeper; journalctl -u zookeeper",
     "kafka_not_answering": "on each broker: systemctl status kafka; journalctl -u kafka",
     "broker_not_registered": "on the broker: systemctl status kafka; journalctl -u kafka -u holdfast-boot",
-    "offline_partitions": "bring a replica's broker back; ansible-playbook playbooks/cluster_wait.yml tells when",
-    "under_min_isr": "bring the missing brokers back; ansible-playbook playbooks/cluster_wait.yml tells when",
-    "under_replicated": "wait, or look at the missing brokers; ansible-playbook playbooks/cluster_wait.yml tells when",
+    "offline_partitions": f"bring a replica's broker back; then ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
+    "under_min_isr": f"bring the missing brokers back; then ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
+    "under_replicated": f"wait, or look at the missing brokers; then ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
 }
 
 
@@ -43,10 +45,17 @@ def _partitions(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _ensemble(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     pool = report["pools"].get("zookeeper") or []
-    if not pool or report["zookeeper"]["quorum"].get("whole"):
+    if report["zookeeper"]["quorum"].get("whole") or (not pool and report["zookeeper"].get("external")):
         return []
+    if not pool:
+        told = "no server is known to ask, since the pool has no ZooKeeper identity"
+        return [_problem("quorum_not_whole", f"zookeeper: the quorum is not whole: {told}", "zookeeper")]
     down = [one["host"] for one in report["zookeeper"]["servers"] if not one.get("mode")]
-    told = f"no answer, or none that serves, from {', '.join(down)}" if down else "its servers do not agree on a leader"
+    told = (
+        f"no answer, or none that serves, from {', '.join(down)}"
+        if down
+        else "; ".join(report["zookeeper"]["quorum"].get("faults") or ["its servers do not agree on a leader"])
+    )
     return [_problem("quorum_not_whole", f"zookeeper: the quorum is not whole: {told}", "zookeeper")]
 
 
@@ -81,5 +90,12 @@ def _brokers(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def cluster_problems(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what somebody has to look at: identities first, since the rest often follows from them."""
-    identities = [dict(one) for one in report["identities"] if one["problem"]]
-    return [*identities, *_ensemble(report), *_brokers(report)]
+    found = [dict(one) for one in report["identities"] if one["problem"]]
+    serving = [one["host"] for one in report["zookeeper"]["servers"] if one.get("mode")]
+    for one in found:
+        if one["kind"] == "zookeeper_unreachable" and serving:
+            one["message"] += f"; a moment later {', '.join(serving)} served"
+            one["next_step"] = f"run this again: ansible-playbook {INVENTORY} playbooks/cluster_status.yml"
+    found += [*_ensemble(report), *_brokers(report)]
+    used = report.get("inventory") or INVENTORY
+    return [{**one, "next_step": one["next_step"].replace(INVENTORY, used)} for one in found]

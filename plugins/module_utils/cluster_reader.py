@@ -30,6 +30,8 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared impor
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import TagScheme
 
 SECOND_LOOK_SECONDS = 2.0
+#: How often claims are asked for: while a leader is elected, every server turns sessions away for some seconds.
+CLAIM_ATTEMPTS = 2
 
 
 class Ec2Port(Protocol):
@@ -110,12 +112,15 @@ class ClusterReader:
 
     def read_claims(self, role: str) -> dict[int, Claim]:
         """Read a role's claims; raise HoldfastError."""
-        try:
-            self.claims[role] = self.store(role).read_all()
-        except zk_claims.ZkUnreachableError as error:
-            raise HoldfastError("zookeeper_unreachable", f"Claims cannot be read: {error}.") from error
-        except zk_claims.ZkRefusedError as error:
-            raise HoldfastError(error.reason, f"{error}.") from error
+        for attempt in range(1, CLAIM_ATTEMPTS + 1):
+            try:
+                self.claims[role] = self.store(role).read_all()
+                break
+            except zk_claims.ZkUnreachableError as error:
+                if attempt == CLAIM_ATTEMPTS:
+                    raise HoldfastError("zookeeper_unreachable", f"Claims cannot be read: {error}.") from error
+            except zk_claims.ZkRefusedError as error:
+                raise HoldfastError(error.reason, f"{error}.") from error
         return self.claims[role]
 
     def read_instances(self) -> InstanceBook:

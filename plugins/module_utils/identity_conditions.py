@@ -22,13 +22,18 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import 
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Fault, Identity, PoolReading
 
 BOOT = "on {holder}: sudo systemctl restart holdfast-boot"
-RESTORE = "ansible-playbook playbooks/claims_restore.yml"
+#: The inventory of every command here; who knows the one in use puts it there (cluster_problems).
+INVENTORY = "-i inventories/mine"
+RESTORE = f"ansible-playbook {INVENTORY} playbooks/claims_restore.yml"
 RELEASE = (
-    "ansible-playbook playbooks/identity_release.yml -e identity_release_role={role} "
+    f"ansible-playbook {INVENTORY} playbooks/identity_release.yml "
+    "-e identity_release_role={role} "
     "-e identity_release_node_id={node_id} --check"
 )
 LOOK = "aws ec2 describe-instances --instance-ids {holders}"
-TAGS = "correct the tags or the resources: {resources}; then ansible-playbook playbooks/cluster_status.yml"
+TAGS = (
+    f"correct the tags or the resources: {{resources}}; then ansible-playbook {INVENTORY} playbooks/cluster_status.yml"
+)
 
 #: What to do about each condition; every word has a page in docs/runbooks/reasons.
 NEXT_STEPS: dict[str, str] = {
@@ -41,6 +46,10 @@ NEXT_STEPS: dict[str, str] = {
     "claim_disagrees": "find out which of {holders} serves, and terminate the other: " + LOOK,
     "claim_unreadable": "read the record and what wrote it: zkCli.sh get {claim_path}",
     "claim_without_identity": "restore the interface and the volumes of {name}, or their tags",
+    "identity_missing": (
+        "see that these are the cluster's account and region: aws sts get-caller-identity; "
+        f"then ansible-playbook {INVENTORY} playbooks/pool_provision.yml --check"
+    ),
     "parts_split": "find out which of {holders} serves, and terminate the other: " + LOOK,
     "half_attached": BOOT,
     "attached_without_eni": BOOT,
@@ -305,6 +314,14 @@ def judge_conditions(
     C(book) must know every instance of C(instances_to_ask); C(now) is monotonic, C(wall) since the epoch, in seconds.
     """
     return _Judge(reading, role, claims, book, now, wall).all()
+
+
+def absent(cluster: str, role: str, node_id: int, region: str | None) -> Condition:
+    """Return the finding that the inventory declares an identity of which EC2 shows nothing."""
+    name, kind = f"{cluster}-{role}-{node_id}", "identity_missing"
+    where = f" (region {region})" if region else ""
+    message = f"{name}: holdfast_pools declares it, and EC2 shows no interface and no volume of it{where}"
+    return Condition(kind, role, node_id, name, message, NEXT_STEPS[kind])
 
 
 def unasked(cluster: str, role: str, reason: str, message: str) -> Condition:

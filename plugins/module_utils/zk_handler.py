@@ -17,6 +17,8 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import Zk
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import TLS_VARIABLE, Tls
 from kazoo.handlers.threading import SequentialThreadingHandler
 
+#: A machine that is gone answers nothing, and kazoo would give one server the time that there is for all.
+CONNECT_SECONDS = 3.0
 # Alerts and certificates are an answer; a handshake that just ends may be a server that goes down.
 TLS_LOSS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError, TimeoutError)
 
@@ -53,7 +55,8 @@ class Handler(SequentialThreadingHandler):
 
     def create_connection(self, *, address: tuple[str, int], hostname: str, timeout: float, **_ours: Any) -> Any:
         """Connect to a server; raises OSError, which kazoo takes for a lost connection."""
-        plain = socket.create_connection(address, timeout)
+        plain = socket.create_connection(address, min(timeout, CONNECT_SECONDS))
+        plain.settimeout(timeout)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is None:
             return plain

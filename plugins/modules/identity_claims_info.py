@@ -60,7 +60,7 @@ conditions:
         - V(held) is the healthy one.
         - V(free), V(vacant), V(claimed_not_attached), V(holder_stopped), V(holder_leaving), V(holder_unknown),
           V(claim_missing), V(claim_of_former_holder), V(claim_disagrees), V(claim_unreadable),
-          V(claim_without_identity), V(parts_split), V(parts_busy), V(half_attached), V(attached_without_eni),
+          V(claim_without_identity), V(identity_missing), V(parts_split), V(parts_busy), V(half_attached), V(attached_without_eni),
           V(deleted_on_termination), V(two_identities), V(zookeeper_unreachable), V(zookeeper_refused),
           V(zookeeper_auth_failed), or the kind of a pool fault.
       type: str
@@ -123,7 +123,7 @@ faults:
   type: list
   elements: dict
 claims_known:
-  description: Whether the claims of all O(claimed_roles) could be read.
+  description: Whether a ZooKeeper was asked and the claims of all O(claimed_roles) of the cluster could be read.
   returned: success
   type: bool
 api_calls:
@@ -145,12 +145,15 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader, claimed_roles_of
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
-from ansible_collections.holdfast.kafka.plugins.module_utils.identity_conditions import Condition, unasked
+from ansible_collections.holdfast.kafka.plugins.module_utils.identity_conditions import Condition, absent, unasked
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import fail
 from ansible_collections.holdfast.kafka.plugins.module_utils.operator_module import OPERATOR_OPTIONS, operator_reader
+from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared import DeclaredPools, parse_declared
 
 
-def look(reader: ClusterReader, claimed: list[str]) -> list[Condition]:
+def look(
+    reader: ClusterReader, claimed: list[str], declared: DeclaredPools, region: str | None = None
+) -> list[Condition]:
     """Read everything and judge it; raise HoldfastError when EC2 cannot be read."""
     reading = reader.read_pools()
     found = []
@@ -163,6 +166,13 @@ def look(reader: ClusterReader, claimed: list[str]) -> list[Condition]:
     roles = {identity.role for identity in reading.identities} | {fault.role for fault in reading.faults}
     for role in sorted(roles, reverse=True):
         found += reader.conditions(role)
+    told = {(one.role, one.node_id) for one in found}
+    found += [
+        absent(reading.cluster, role, node_id, region)
+        for role, ones in declared.items()
+        for node_id in ones
+        if (role, node_id) not in told
+    ]
     return found
 
 
@@ -179,9 +189,11 @@ def main() -> None:
     ec2 = Ec2(module)
     try:
         with operator_reader(module, ec2, claimed) as reader:
-            found = look(reader, claimed)
+            declared = parse_declared(module.params["expected_pools"])
+            found = look(reader, claimed, declared, module.region)
             reading = reader.reading
-            known = all(role in reader.claims for role in claimed_roles_of(reading, claimed)) if reading else False
+            asked = claimed_roles_of(reading, claimed) if reading else []
+            known = bool(asked) and all(role in reader.claims for role in asked)
     except HoldfastError as error:
         fail(module, error.reason, error.message, ec2.requests)
     assert reading is not None

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import 
 from ansible_collections.holdfast.kafka.plugins.module_utils.identity_conditions import (
     NEXT_STEPS,
     Condition,
+    absent,
     instances_to_ask,
     judge_conditions,
     unasked,
@@ -170,6 +171,7 @@ def test_each_pool_fault_names_its_resources(
 def test_every_word_is_reached_by_a_case() -> None:
     """A word that no case reaches would be one that nobody ever sees."""
     reached = {case[0] for case in CASES} | {"two_identities", "claim_without_identity"}
+    reached.add(absent(CLUSTER, "kafka", 1, None).kind)
     reached |= {unasked(CLUSTER, "kafka", word, "gone").kind for word in CLAIM_READS}
     assert reached == set(NEXT_STEPS)
     assert "{" not in identity_conditions.unasked(CLUSTER, "kafka", "zookeeper_unreachable", "gone").next_step

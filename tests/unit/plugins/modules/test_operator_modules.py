@@ -33,7 +33,7 @@ from ansible_collections.holdfast.kafka.plugins.modules import (
 
 from tests.unit.plugins.module_utils.pool_answers import CLUSTER, eni, volume
 from tests.unit.plugins.modules.in_process import run_module
-from tests.unit.plugins.modules.operator_services import Services
+from tests.unit.plugins.modules.operator_services import Services, raised
 
 COMMON = {"cluster": CLUSTER, "region": "eu-central-1", "zookeeper_hosts": ["zk:2181"]}
 RELEASE = {**COMMON, "role": "kafka", "node_id": 1}
@@ -279,7 +279,7 @@ def test_status_tells_what_is_wrong_with_ids_and_next_step(services: Services) -
     result = run_module(identity_claims_info, COMMON)
     (problem,) = result["problems"]
     assert (problem["kind"], problem["holder"], problem["resource_ids"]) == ("claim_missing", "i-1", ["eni-1", "vol-1"])
-    assert problem["next_step"] == "ansible-playbook playbooks/claims_restore.yml"
+    assert problem["next_step"] == "ansible-playbook -i inventories/mine playbooks/claims_restore.yml"
     assert (result["claims_known"], len(result["conditions"])) == (True, 2)
 
 
@@ -295,6 +295,24 @@ def test_a_password_that_zookeeper_does_not_take_is_a_finding_with_its_own_next_
     (problem,) = run_module(identity_claims_info, COMMON)["problems"]
     assert (problem["kind"], problem["problem"]) == ("zookeeper_auth_failed", True)
     assert "holdfast_zookeeper_auth" in problem["next_step"]
+
+
+def test_a_declared_pool_that_ec2_does_not_show_is_no_healthy_one(services: Services) -> None:
+    services.put([], [])
+    items = [{"node_id": one, "availability_zone": "eu-central-1a", "private_ip": f"10.0.0.{one}"} for one in (1, 2)]
+    result = run_module(identity_claims_info, {**COMMON, "expected_pools": {"zookeeper": items, "kafka": items[:1]}})
+    found = [(one["kind"], one["role"], one["node_id"]) for one in result["problems"]]
+    assert found == [
+        ("identity_missing", role, one) for role, one in (("zookeeper", 1), ("zookeeper", 2), ("kafka", 1))
+    ]
+    assert "get-caller-identity" in result["problems"][0]["next_step"]
+    assert result["claims_known"] is False, "nobody was asked"
+
+
+def test_claims_are_asked_for_once_more_before_nobody_is_there(services: Services, monkeypatch: Any) -> None:
+    answers: list[Any] = [zk_claims.ZkUnreachableError("an election"), {}]
+    monkeypatch.setattr(zk_claims.ZkClaims, "read_all", lambda _store: raised(answers.pop(0)))
+    assert run_module(identity_claims_info, COMMON)["claims_known"] is True
 
 
 def test_a_role_that_does_not_claim_has_no_missing_claim(services: Services) -> None:
