@@ -16,9 +16,9 @@ NEXT_STEPS = {
     "quorum_not_whole": "on each server that is down: systemctl status zookeeper; journalctl -u zookeeper",
     "kafka_not_answering": "on each broker: systemctl status kafka; journalctl -u kafka",
     "broker_not_registered": "on the broker: systemctl status kafka; journalctl -u kafka -u holdfast-boot",
-    "offline_partitions": f"bring a replica's broker back; then ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
+    "offline_partitions": f"bring a replica's broker back; ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
     "under_min_isr": f"bring the missing brokers back; then ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
-    "under_replicated": f"wait, or look at the missing brokers; then ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
+    "under_replicated": f"wait, or bring missing brokers back; ansible-playbook {INVENTORY} playbooks/cluster_wait.yml",
 }
 
 

@@ -60,9 +60,9 @@ conditions:
         - V(held) is the healthy one.
         - V(free), V(vacant), V(claimed_not_attached), V(holder_stopped), V(holder_leaving), V(holder_unknown),
           V(claim_missing), V(claim_of_former_holder), V(claim_disagrees), V(claim_unreadable),
-          V(claim_without_identity), V(identity_missing), V(parts_split), V(parts_busy), V(half_attached), V(attached_without_eni),
-          V(deleted_on_termination), V(two_identities), V(zookeeper_unreachable), V(zookeeper_refused),
-          V(zookeeper_auth_failed), or the kind of a pool fault.
+          V(claim_without_identity), V(identity_missing), V(parts_split), V(parts_busy), V(half_attached),
+          V(attached_without_eni), V(deleted_on_termination), V(two_identities), V(zookeeper_unreachable),
+          V(zookeeper_refused), V(zookeeper_auth_failed), or the kind of a pool fault.
       type: str
     role:
       description: The role.

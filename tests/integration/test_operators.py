@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.api.server import start_strict_ec2
-from tests.integration.operator_world import CLUSTER, NAMES, OperatorWorld
+from tests.integration.operator_world import CLUSTER, NAMES, OperatorWorld, declared
 from tests.integration.services import ZooKeeperEnsemble
 
 
@@ -174,3 +174,19 @@ def test_status_shows_each_problem_with_its_next_step_and_fails_when_asked(
     failed = world.play("cluster_status", cluster_status_fail=True)
     assert failed.returncode != 0
     assert "two_identities" in failed.stdout.partition("cluster_status_fail")[2]
+
+
+def test_status_of_an_account_without_the_cluster_is_not_green(world: OperatorWorld, tmp_path: Path) -> None:
+    report = tmp_path / "status.json"
+    shown = world.play("cluster_status", cluster_status_fail=True, cluster_status_file=str(report))
+    assert shown.returncode != 0, shown.stdout
+    found = json.loads(report.read_text(encoding="utf-8"))
+    absent = {(one["role"], one["node_id"]) for one in found["problems"] if one["kind"] == "identity_missing"}
+    assert absent == {(role, one["node_id"]) for role, ones in declared().items() for one in ones}
+    assert "identities held 0 of 6, claims NOT read" in shown.stdout, shown.stdout
+    for line in shown.stdout.splitlines():
+        if "next:" in line and "ansible-playbook" in line:
+            assert "ansible-playbook -i " in line
+            assert "inventories/lab/node.yml" in line
+    header = next(line for line in shown.stdout.splitlines() if "IDENTITY" in line)
+    assert header.rstrip().endswith("STATE"), "the table is not folded"

@@ -8,7 +8,7 @@ import ssl
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_session
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_claims, zk_handler, zk_session
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import ZkAuthError, ZkUnreachableError
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_handler import Handler
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import OPEN, Auth, Security
@@ -212,3 +212,19 @@ def test_a_library_is_missed_when_it_is_needed(
     monkeypatch.setattr(zk_session, "HAS_KAZOO", kazoo)
     monkeypatch.setattr(zk_session, "HAS_PURESASL", sasl)
     assert zk_session.missing_library(auth) == missing
+
+
+def test_one_dead_server_does_not_get_the_time_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def dead(_address: tuple[str, int], timeout: float) -> None:
+        asked.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(zk_handler.socket, "create_connection", dead)
+    handler = zk_handler.Handler(None)
+    for given in (zk_session.SESSION_TIMEOUT_SECONDS, 1.0):
+        with pytest.raises(TimeoutError):
+            handler.create_connection(address=("192.0.2.1", 2181), hostname="a", timeout=given)
+    assert asked == [zk_handler.CONNECT_SECONDS, 1.0]
+    assert 3 * zk_handler.CONNECT_SECONDS < zk_claims.CONNECT_TIMEOUT_SECONDS, "three servers are each tried"
