@@ -28,6 +28,7 @@ class Suite:
 SUITES: tuple[Suite, ...] = (
     Suite("lint", "lint steps of .pre-commit-config.yaml", "lint", 600),
     Suite("unit", "pure logic and the house", "pytest", 900, paths=("tests/unit", "tests/house"), workers=2),
+    Suite("model", "the claim's protocol in every state of small worlds", "pytest", 900, ("tests/model",), workers=2),
     Suite(
         "contract",
         "the strict EC2 against EC2's documented behaviour",

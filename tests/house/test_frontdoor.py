@@ -148,3 +148,9 @@ def test_a_labs_server_is_read_through_its_journal_only(tmp_path: Path, monkeypa
     (tmp_path / "empty").mkdir()
     assert not leftovers.is_ours("not-a-name", "aaaaa")
     assert not leftovers.is_ours("empty", "aaaaa")
+
+
+def test_no_test_is_outside_of_every_suite() -> None:
+    roots = tuple(ROOT / path for suite in SUITES for path in suite.paths)
+    lost = [path for path in (ROOT / "tests").rglob("test_*.py") if not any(path.is_relative_to(root) for root in roots)]
+    assert lost == []
