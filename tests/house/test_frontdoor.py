@@ -152,5 +152,5 @@ def test_a_labs_server_is_read_through_its_journal_only(tmp_path: Path, monkeypa
 
 def test_no_test_is_outside_of_every_suite() -> None:
     roots = tuple(ROOT / path for suite in SUITES for path in suite.paths)
-    lost = [path for path in (ROOT / "tests").rglob("test_*.py") if not any(path.is_relative_to(root) for root in roots)]
-    assert lost == []
+    tests = (ROOT / "tests").rglob("test_*.py")
+    assert [path for path in tests if not any(path.is_relative_to(root) for root in roots)] == []
