@@ -40,6 +40,10 @@ options:
     description: The value of C(holdfast_tags).
     type: dict
     default: {}
+  pools:
+    description: The value of C(holdfast_pools).
+    type: dict
+    default: {}
   known:
     description: Names of your own that are known.
     type: list
@@ -118,4 +122,5 @@ class LookupModule(LookupBase):
         found = faults(
             dict(variables or {}), self.get_option("environment"), self.get_option("cluster"), self.get_option("known")
         )
-        return found + rules.git_url_faults(self.get_option("git_url")) + rules.tag_faults(self.get_option("tags"))
+        found += rules.git_url_faults(self.get_option("git_url")) + rules.tag_faults(self.get_option("tags"))
+        return found + rules.address_faults(self.get_option("pools"))

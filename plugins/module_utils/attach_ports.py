@@ -70,8 +70,8 @@ class EniPort:
     one_place = True
     hint = "find out who detaches it (CloudTrail: DetachNetworkInterface)."
     stuck = (
-        "AWS's remedy: detach the interface (aws ec2 detach-network-interface), stop and start the instance or "
-        "terminate it, and open a support case if it stays."
+        "Terminate this instance: EC2 frees the interface with it, and its replacement takes the identity. Open a "
+        "support case if the attachment outlives the instance; never detach by force from an instance that runs."
     )
 
     def __init__(self, ec2: Ec2, imds: Imds | None, me: str, params: Mapping[str, Any]) -> None:
@@ -185,8 +185,8 @@ class VolumePort:
         "kms:GenerateDataKeyWithoutPlaintext, kms:ReEncrypt*), or the key is disabled."
     )
     stuck = (
-        "AWS's remedy: the device name is probably taken inside the instance; detach the volume "
-        "(aws ec2 detach-volume) and attach it under another name (device), or stop and start the instance."
+        "The device name is probably taken inside the instance: detach the volume (aws ec2 detach-volume, without "
+        "force) and attach it under another name (device), or terminate the instance: its successor takes over."
     )
 
     def __init__(self, ec2: Ec2, me: str, wait_device: bool, params: Mapping[str, Any]) -> None:

@@ -81,7 +81,21 @@ def git_url_faults(url: str | None) -> list[str]:
     place = f"{parts.scheme}://{parts.hostname}{parts.path}"
     return [
         f"holdfast_git_url carries credentials for {place}; it goes into user data, which others read. Leave them out "
-        "and give the image a deploy key or a credential helper."
+        "and let your base image bring a deploy key or a credential helper."
+    ]
+
+
+def address_faults(pools: Mapping[str, Any] | None) -> list[str]:
+    """An address is one identity's for good; what is no pool at all, is refused by its type elsewhere."""
+    owners: dict[str, list[str]] = {}
+    for role, items in (pools or {}).items():
+        for item in items if isinstance(items, list) else []:
+            if isinstance(item, Mapping) and item.get("private_ip"):
+                owners.setdefault(str(item["private_ip"]).strip(), []).append(f"{role} {item.get('node_id')}")
+    return [
+        f"holdfast_pools gives the address {address} to {' and to '.join(names)}; each identity needs one of its own."
+        for address, names in sorted(owners.items())
+        if len(names) > 1
     ]
 
 

@@ -216,7 +216,7 @@ def question(module: AnsibleModule, session: ZkSession, chroot: str) -> dict[str
         told = error if isinstance(error, ZkRefusedError) else session.explain(error, "reading below", chroot or "/")
         if isinstance(told, ZkAuthError):
             module.fail_json(msg=f"{told}.", reason=told.reason, give_up=False)
-        module.fail_json(msg=f"ZooKeeper at {hosts} failed: {told}.", reason="zookeeper_failed")
+        module.fail_json(msg=f"ZooKeeper at {hosts} failed: {told}.", reason="zookeeper_failed", give_up=False)
     finally:
         session.close()
     raise AssertionError("the module has ended")

@@ -258,6 +258,7 @@ reason:
   type: str
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -329,7 +330,7 @@ def check_parameters(module: Any) -> TagScheme:
         refuse(module, "bad_parameter", str(error))
     for name in NUMBERS:
         least = 1 if name == "device_index" else 0
-        if params[name] < least:
+        if not math.isfinite(params[name]) or params[name] < least:
             refuse(module, "bad_parameter", f"{name} is {params[name]}; it must be {least} or more.")
     library = missing_library(params["zookeeper_auth"]) if params["strategy"] == "zookeeper" else None
     if library:

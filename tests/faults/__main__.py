@@ -14,6 +14,8 @@ import signal
 import sys
 from typing import Any
 
+from kafka.errors import KafkaError
+
 from lab import client, preflight
 from lab.demo import cluster
 from lab.demo.stage import REPOSITORY, Stage, StageError
@@ -22,6 +24,8 @@ from tests.faults.model import Fault
 from tests.faults.writer import Writer
 
 REPORTS = REPOSITORY / "reports"
+# An interrupted fault leaves a boot under way; a broken cluster has had its own bound already.
+MENDING_SECONDS = 90.0
 
 
 def say(line: str) -> None:
@@ -69,9 +73,17 @@ class Run:
                 self.stage.say("the cluster is broken and is made again")
                 cluster.keep_evidence(self.stage)
         finally:
+            self._mend_for_reading()
             self.stage.say(f"reading back what was acknowledged during {len(played)} faults ...")
             self.results += runner.judge(writer, played)
             self.save()
+
+    def _mend_for_reading(self) -> None:
+        """What cannot be read while a partition has no leader is not lost: let the cluster come back first."""
+        try:
+            runner.await_whole(MENDING_SECONDS)
+        except (StageError, OSError, KafkaError, client.LabDownError) as error:
+            self.stage.say(f"    ! what is read back comes from a cluster that is not whole: {error}")
 
     def save(self) -> list[dict[str, Any]]:
         """Write what there is; return it."""

@@ -75,6 +75,21 @@ def test_a_fault_is_refused_before_the_role_is_joined(inventory: Path, file: str
     assert "Join the group of the role" not in done.stdout
 
 
+def test_two_identities_of_one_address_are_refused(inventory: Path) -> None:
+    pools = yaml.safe_load((inventory / "group_vars/all/pools.yml").read_text(encoding="utf-8"))["holdfast_pools"]
+    pools["kafka"][1]["private_ip"] = pools["kafka"][0]["private_ip"]
+    done = first_play(inventory, holdfast_pools=pools)
+    assert done.returncode != 0
+    assert "to kafka 1 and to kafka 2" in done.stdout
+
+
+def test_a_password_in_the_place_of_the_scheme_is_not_repeated(inventory: Path) -> None:
+    done = first_play(inventory, holdfast_zookeeper_auth={"scheme": "hunter2", "username": "holdfast", "password": "x"})
+    assert done.returncode != 0
+    assert "holdfast_zookeeper_auth.scheme must be sasl or digest" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_an_instance_without_a_role_is_refused(inventory: Path) -> None:
     done = first_play(inventory, holdfast_role="")
     assert done.returncode != 0

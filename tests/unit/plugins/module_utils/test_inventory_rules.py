@@ -80,6 +80,19 @@ def test_tags_are_tags_and_ones_own() -> None:
         assert repr(key) in rules.tag_faults({key: "y"})[0]
 
 
+def test_an_address_is_one_identitys_in_all_pools() -> None:
+    one = {"node_id": 1, "private_ip": "10.77.1.21"}
+    other = {"node_id": 2, "private_ip": "10.77.2.22"}
+    assert rules.address_faults({"kafka": [one, other], "zookeeper": []}) == []
+    assert rules.address_faults(
+        {"kafka": [one, other], "zookeeper": [{"node_id": 3, "private_ip": "10.77.2.22 "}]}
+    ) == [
+        "holdfast_pools gives the address 10.77.2.22 to kafka 2 and to zookeeper 3; each identity needs one of its own."
+    ]
+    for no_pool in (None, {"kafka": "three"}, {"kafka": ["three", {"node_id": 1}]}):
+        assert rules.address_faults(no_pool) == []
+
+
 def test_ports_are_fixed() -> None:
     assert rules.port_faults([("kafka_port", 9092), ("zookeeper_client_port", "2181"), ("other_port", 1)]) == []
     assert "kafka_port is 9093, but the port is fixed at 9092" in rules.port_faults([("kafka_port", 9093)])[0]

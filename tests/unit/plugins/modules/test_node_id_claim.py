@@ -166,6 +166,7 @@ def test_claims_and_then_holds() -> None:
         ({"timeout_seconds": -1}, "timeout_seconds"),
         ({"held_wait_seconds": -1}, "held_wait_seconds"),
         ({"poll_seconds": -1}, "poll_seconds"),
+        ({"poll_seconds": float("nan")}, "poll_seconds is nan"),
         ({"device_index": 0}, "device_index"),
         ({"reserved_broker_max_id": -1}, "leaves no room"),
         ({"state": "released", "strategy": "attachment"}, "no claim that could be released"),
