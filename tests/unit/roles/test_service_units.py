@@ -27,6 +27,7 @@ VALUES = {
     "__kafka_jvm_performance": [],
     "__kafka_home": "/opt",
     "__kafka_configuration_directory": "/etc/kafka",
+    "__kafka_stamped_files": ["/etc/kafka/server.properties", "/etc/systemd/system/kafka.service"],
     "__zookeeper_security_jvm_options": ["-Djava.security.auth.login.config=/etc/zookeeper/jaas.conf"],
     "zookeeper_volume_path": "/var/lib/zookeeper/0",
     "zookeeper_version": "3.8.4",
@@ -37,6 +38,7 @@ VALUES = {
     "zookeeper_open_files_limit": 1024,
     "__zookeeper_home": "/opt",
     "__zookeeper_configuration_directory": "/etc/zookeeper",
+    "__zookeeper_stamped_files": ["/etc/zookeeper/zoo.cfg", "/etc/systemd/system/zookeeper.service"],
 }
 
 

@@ -165,5 +165,5 @@ def test_secrets_are_for_the_service_alone_and_in_no_log_or_diff(role: str) -> N
     tasks = yaml.safe_load((ROLES / role / "tasks" / "secrets.yml").read_text())
     (write,) = [task for task in tasks if "ansible.builtin.copy" in task]
     assert (write["no_log"], write["diff"], write["ansible.builtin.copy"]["mode"]) == (True, False, "0600")
-    pending = yaml.safe_load((ROLES / role / "tasks" / "service.yml").read_text())[1]
+    pending = yaml.safe_load((ROLES / role / "tasks" / "service.yml").read_text())[2]
     assert f"__{role}_secrets is changed" in str(pending)
