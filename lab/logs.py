@@ -5,11 +5,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from lab import client, render
 from lab.config import LabConfig
 from lab.machine.shell import MachineError, run
+
+
+def console_lines(path: Path) -> list[str]:
+    """Return the lines of a console; a terminal ends them with one carriage return or with two."""
+    return re.sub(r"\r+\n", "\n", path.read_bytes().decode(errors="replace")).splitlines()
 
 
 def logs(config: LabConfig, source: str, lines: int) -> list[str]:
@@ -24,7 +30,7 @@ def logs(config: LabConfig, source: str, lines: int) -> list[str]:
         return path.read_text(errors="replace").splitlines()[-lines:]
     kept = config.kept_console(source)
     if kept.is_file():
-        return ["== console of a terminated instance", *kept.read_text(errors="replace").splitlines()[-lines:]]
+        return ["== console of a terminated instance", *console_lines(kept)[-lines:]]
     client.enter(config)
     if source == "events":
         return [json.dumps(event) for event in client.call("GET", "events")["events"][-lines:]]
@@ -34,8 +40,8 @@ def logs(config: LabConfig, source: str, lines: int) -> list[str]:
     if machine is None:
         raise MachineError(f"{instance['instance_id']} has no tree on this machine: it is {instance['state']}")
     console = Path(machine["console"])
-    text = console.read_text(errors="replace") if console.is_file() else ""
+    printed = console_lines(console) if console.is_file() else []
     journal = run(
         ["journalctl", f"--directory={machine['root']}/var/log/journal", "--no-pager", "--quiet", f"--lines={lines}"]
     )
-    return ["== console", *text.splitlines()[-lines:], "== journal", *journal.splitlines()]
+    return ["== console", *printed[-lines:], "== journal", *journal.splitlines()]

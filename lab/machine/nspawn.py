@@ -32,7 +32,7 @@ def command(instance_id: str, root: Path, netns: Path, hostname: str, binds: Seq
         "--register=no",
         f"--network-namespace-path={netns}",
         "--capability=all",
-        "--console=pipe",
+        "--console=read-only",
         "--settings=no",
         "--resolv-conf=off",
         "--timezone=off",

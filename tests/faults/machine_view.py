@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.config import LabConfig
+from lab.logs import console_lines
 from lab.machine import cgroups
 
 PROC = Path("/proc")
@@ -109,8 +110,10 @@ def cut_power(config: LabConfig, instance_id: str) -> None:
 
 def console(config: LabConfig, instance_id: str) -> str:
     """Everything the instance printed so far, also after its termination; empty when it printed nothing yet."""
-    live = config.state_dir / "instances" / instance_id / "console.log"
-    return _read(live) or _read(config.kept_console(instance_id))
+    for path in (config.state_dir / "instances" / instance_id / "console.log", config.kept_console(instance_id)):
+        with contextlib.suppress(FileNotFoundError):
+            return "\n".join(console_lines(path))
+    return ""
 
 
 def data_digest(config: LabConfig, volume_id: str) -> str:

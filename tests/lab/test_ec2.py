@@ -190,13 +190,18 @@ def test_an_instance_from_launch_to_image_to_termination(client: Client, record_
         eventually(lambda: client.ssh("two", f"test -b {link}")[0] == 0, "the disk moved")
         assert client.ask("two", f"sudo mkdir /data; sudo mount {link} /data; cat /data/file") == "kept"
         assert "== console" in client.cli("logs", "two").stdout
+        console = client.ec2("get_console_output", InstanceId=two["InstanceId"])["Output"]
+        assert "cloud-init" in console, "the console shows the boot"
+        client.ask("two", "sudo systemd-run --wait --pipe sh -c 'echo said on the console >/dev/console'")
         assert "in use" in client.cli("image", "rm", "lab-test").stderr
     finally:
         client.ec2("terminate_instances", InstanceIds=[two["InstanceId"]])
         eventually(lambda: client.state(two["InstanceId"]) == "terminated", "the second one is terminated", 60)
         removed = client.cli("image", "rm", "lab-test")
     assert removed.returncode == 0, removed.stderr
-    assert "console of a terminated instance" in client.cli("logs", two["InstanceId"]).stdout
+    kept_console = client.cli("logs", two["InstanceId"]).stdout
+    assert "console of a terminated instance" in kept_console
+    assert "said on the console" in kept_console
     record_property("launch_to_ssh_seconds", client.timings)
 
 

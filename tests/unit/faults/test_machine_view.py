@@ -50,8 +50,8 @@ def test_a_console_is_read_where_it_is(config: LabConfig) -> None:
     assert machine_view.console(config, "i-1") == "kept"
     live = config.state_dir / "instances" / "i-1"
     live.mkdir(parents=True)
-    (live / "console.log").write_text("live", encoding="utf-8")
-    assert machine_view.console(config, "i-1") == "live"
+    (live / "console.log").write_bytes(b"[ OK ] live\r\r\nboot\r\n\r\n")
+    assert machine_view.console(config, "i-1") == "[ OK ] live\nboot\n"
 
 
 def test_a_process_outside_of_the_lab_is_nobodys() -> None:
