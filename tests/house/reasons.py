@@ -33,6 +33,8 @@ POSITIONS = {
     "Fault": 0,
     "Row": 3,
     "_pause": 1,
+    "Refusal": 0,
+    "_about": 2,
 }
 #: Dictionaries whose keys, or whose values, are such words.
 KEYED = {"NEXT_STEPS"}
