@@ -11,11 +11,12 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils import addresses
-from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import View, view_from_metadata
+from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker, View, view_from_metadata
 
 IMPORT_ERROR: str | None = None
 try:
@@ -26,6 +27,7 @@ except ImportError:
 
 # A broker that runs answers within milliseconds; waiting longer would only slow the reads down.
 SILENCE_MILLISECONDS = 3000
+ASKED_AT_ONCE = 16
 MIN_ISR = "min.insync.replicas"
 AUTH_ERRORS = (
     "AuthorizationError",
@@ -142,6 +144,32 @@ def read_in_full(options: Mapping[str, Any]) -> View:
             time.sleep(0.5)
 
 
+def answers(options: Mapping[str, Any], address: addresses.Address) -> bool:
+    """Return whether the broker at this address itself answers a request within three seconds."""
+    milliseconds = min(options["request_timeout_ms"], SILENCE_MILLISECONDS)
+    own = {
+        "bootstrap_servers": [str(address)],
+        "request_timeout_ms": milliseconds,
+        "bootstrap_timeout_ms": milliseconds,
+    }
+    try:
+        with contextlib.closing(Reader({**options, **own})) as reader:
+            reader._client.describe_cluster()
+    except (ReadError, errors.KafkaError, OSError):
+        return False
+    return True
+
+
+def silent(options: Mapping[str, Any], brokers: Iterable[Broker]) -> frozenset[int]:
+    """Return those of these registered brokers that do not answer, asked side by side and twice."""
+    suspects = list(brokers)
+    with ThreadPoolExecutor(max_workers=ASKED_AT_ONCE) as pool:
+        for _ in range(2):
+            said = pool.map(lambda one: answers(options, addresses.Address(one.host, one.port)), suspects)
+            suspects = [broker for broker, answered in zip(suspects, list(said), strict=True) if not answered]
+    return frozenset(broker.node_id for broker in suspects)
+
+
 class Reader:
     """A connection to a cluster. Construct it once, read often, close it."""
 
@@ -186,18 +214,7 @@ class Reader:
 
     def answers(self, address: addresses.Address) -> bool:
         """Return whether the broker at this address itself answers a request, which it does once it has started."""
-        seconds = min(self._options["request_timeout_ms"], SILENCE_MILLISECONDS)
-        own = {
-            "bootstrap_servers": [str(address)],
-            "request_timeout_ms": seconds,
-            "bootstrap_timeout_ms": seconds,
-        }
-        try:
-            with contextlib.closing(Reader({**self._options, **own})) as reader:
-                reader._client.describe_cluster()
-        except (ReadError, errors.KafkaError, OSError):
-            return False
-        return True
+        return answers(self._options, address)
 
     def _reassigning(self) -> list[tuple[str, int]] | None:
         """Return the partitions on the move; None while no controller is there to tell, as after its death."""
