@@ -23,6 +23,7 @@ POSITIONS = {
     "RegistryError": 0,
     "DeviceError": 0,
     "Verdict": 0,
+    "_fail": 0,
     "refuse": 0,
     "_refuse": 0,
     "fault": 0,
