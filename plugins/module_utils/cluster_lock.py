@@ -98,6 +98,11 @@ def acquire(port: LockPort, owner: Owner) -> Taken:
     return _until_sure(port, attempt)
 
 
+def look(port: LockPort) -> Record | None:
+    """Return the lock's record, None when there never was a lock; HoldfastError for what ZooKeeper says."""
+    return _until_sure(port, port.read)
+
+
 def confirm(port: LockPort, token: Token) -> Record:
     """Return the lock's record when it is still this token's; HoldfastError C(lock_lost) when it is not."""
 

@@ -163,10 +163,11 @@ def test_claim_waits_for_a_zookeeper_that_comes_back(world: ClaimWorld, zookeepe
 
 
 class DeafProxy:
-    """Forwards to ZooKeeper, and once drops the connection right after a request that creates or sets."""
+    """Forwards to ZooKeeper, and once drops the connection right after a request that carries this word."""
 
-    def __init__(self, target: str, losses: int = 1) -> None:
+    def __init__(self, target: str, losses: int = 1, word: bytes = b"instance_id") -> None:
         host, port = target.split(":")
+        self.word = word
         self.target = (host, int(port))
         self.losses = losses
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -187,7 +188,7 @@ class DeafProxy:
         try:
             while data := source.recv(65536):
                 sink.sendall(data)
-                if requests and self.losses and b"instance_id" in data:
+                if requests and self.losses and self.word in data:
                     self.losses -= 1
                     source.shutdown(socket.SHUT_RDWR)
         except OSError:
