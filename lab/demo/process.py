@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 HEARTBEAT_SECONDS = 20
 # After the polite signal, how long a step may tidy up (pytest writes its results then, fixtures stop their processes).
 GRACE_SECONDS = 90
+_TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.+)\] \**$")
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,20 @@ class Ended:
     timed_out: bool
 
 
+def newest(lines: list[str]) -> str:
+    """What a step is at, for a person: its last line, which Ansible's `ok: [host]` is not without the task's name."""
+    if not lines:
+        return ""
+    last = lines[-1].strip()
+    tasks = [found[1] for line in lines if (found := _TASK.match(line.strip()))]
+    return (f"{tasks[-1]}: {last}" if tasks and not _TASK.match(last) else last.rstrip("* "))[:110]
+
+
 def _last_line(log: Path) -> str:
     with log.open("rb") as handle:
         handle.seek(0, os.SEEK_END)
-        handle.seek(max(0, handle.tell() - 2000))
-        lines = handle.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip()[:110] if lines else ""
+        handle.seek(max(0, handle.tell() - 4000))
+        return newest(handle.read().decode(errors="replace").strip().splitlines())
 
 
 def stop_group(process: subprocess.Popen[bytes], grace_seconds: float = GRACE_SECONDS) -> None:
