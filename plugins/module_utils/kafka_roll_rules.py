@@ -146,14 +146,14 @@ def cluster_refusals(view: View, rules: Rules, own: Collection[int]) -> list[Ref
 
 def replica_refusal(view: View, partition: Partition) -> Refusal | None:
     """Return what is wrong with a partition's replicas, the worst only; None when all are in sync and one leads."""
-    lacking = ", ".join(map(str, partition.missing))
     minimum = view.min_insync_replicas.get(partition.topic, 1)
     if partition.leader is None:
         return _about(view, partition, "offline_partitions", f"{partition.name} has no leader", partition.replicas)
     if not partition.missing:
         return None
     if len(partition.isr) < minimum <= len(partition.replicas):
-        message = f"{partition.name} has {len(partition.isr)} replicas in sync and needs {minimum}, without {lacking}"
+        message = f"{partition.name} has {len(partition.isr)} of {len(partition.replicas)} replicas in sync and needs "
+        message += f"{minimum}, without {brokers_text(partition.missing)}"
         return _about(view, partition, "under_min_isr", message, partition.missing)
     message = f"{partition.name} lacks the replica of {brokers_text(partition.missing)}"
     return _about(view, partition, "under_replicated", message, partition.missing)

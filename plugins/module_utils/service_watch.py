@@ -53,6 +53,11 @@ class Service:
     pid: int = 0
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing of it lives and nothing is about to start it."""
+        return self.active in ("inactive", "failed") and self.pid == 0
+
+    @property
     def runs(self) -> bool:
         """Whether its process lives now."""
         return self.active == "active" and self.pid > 0
@@ -138,6 +143,11 @@ class Systemd:
         """Ask systemd; without an answer the service counts as running, for this is a check and not the goal."""
         code, out, _err = self._run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", self.unit])
         return parse(self.unit, out) if code == 0 else Service(self.unit, active="unknown")
+
+    def stop(self) -> str:
+        """Tell systemd to stop it and do not wait; return what systemd has against that, or nothing."""
+        code, out, err = self._run(["systemctl", "stop", "--no-block", self.unit])
+        return "" if code == 0 else (err.strip() or out.strip() or f"systemctl ended with {code}")
 
     def recovery(self, service: Service) -> str:
         """Return a text that changes while the service loads or repairs its data; empty without a process."""
