@@ -1,0 +1,59 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events of a roll that never was, for the tests of what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import Event, next_event
+
+BEGAN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+START = {"run_id": "20260101T000000Z-4f1c", "cluster": "orders", "playbook": "kafka_rolling_restart", "by": "jane"}
+PLAN = {
+    "batches": [[1, 2], [3]],
+    "expected_seconds": 90.0,
+    "skipped": [{"node_id": 4, "why": "at the target"}],
+    "controller_id": 3,
+}
+BATCH_1: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
+    (2.0, "batch_start", 1, [1, 2], {}),
+    (3.5, "gate", 1, [1, 2], {"waited_seconds": 1.5, "reads": 3, "under_replicated": 0}),
+    (3.6, "stop_start", 1, [1, 2], {}),
+    (6.0, "stopped", 1, [1, 2], {"nodes": {"1": {"stop_seconds": 1.8}, "2": {"stop_seconds": 2.4}}}),
+    (7.0, "sample", 1, [], {"under_replicated": 12, "produce_latency_ms": 8.5}),
+    (14.0, "started", 1, [1, 2], {}),
+    (20.0, "in_sync", 1, [1, 2], {"under_replicated": 0, "produce_latency_ms": 3}),
+    (20.1, "batch_end", 1, [1, 2], {}),
+]
+BATCH_2: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
+    (20.2, "batch_start", 2, [3], {}),
+    (20.4, "stop_start", 2, [3], {}),
+    (22.0, "stopped", 2, [3], {}),
+]
+BAD = {"reason": "stalled", "error": "broker 3 <stays> out of sync", "task": "Wait for broker 3"}
+HEAD: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
+    (0.0, "run_start", None, [], START),
+    (1.0, "plan", None, [], PLAN),
+]
+WHOLE = [
+    *HEAD,
+    *BATCH_1,
+    *BATCH_2,
+    (28.0, "started", 2, [3], {}),
+    (31.0, "in_sync", 2, [3], {"under_replicated": 0}),
+    (31.1, "batch_end", 2, [3], {}),
+    (33.0, "leaders", None, [], {"moved": 7}),
+    (33.5, "run_end", None, [], {}),
+]
+FAILED = [*HEAD, *BATCH_1, *BATCH_2, (90.0, "failed", 2, [3], BAD)]
+REFUSED = [HEAD[0], (1.0, "refused", None, [], {"reason": "refused", "error": "orders-0 is offline", "task": "Plan"})]
+
+
+def told(story: Sequence[tuple[float, str, int | None, Sequence[int], dict[str, Any]]]) -> list[Event]:
+    """Return the story as events."""
+    events: list[Event] = []
+    for seconds, kind, batch, node_ids, detail in story:
+        events.append(next_event(events, BEGAN + seconds, kind, batch, node_ids, detail))
+    return events

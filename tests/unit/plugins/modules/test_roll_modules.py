@@ -1,0 +1,118 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""roll_event and roll_report: what they write, what they refuse, and that check mode writes nothing."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.kafka.plugins.module_utils import roll_files
+from ansible_collections.holdfast.kafka.plugins.modules import roll_event, roll_report
+
+from tests.unit.plugins.module_utils.roll_story import FAILED, START, WHOLE
+from tests.unit.plugins.modules.in_process import run_module
+
+
+def note(directory: Path, kind: str, check: bool = False, **options: Any) -> dict[str, Any]:
+    """Run roll_event."""
+    return run_module(roll_event, {"directory": str(directory), "kind": kind, **options}, check=check, diff=True)
+
+
+def tell(directory: Path, story: list[Any]) -> None:
+    """Write a story, without its times."""
+    for _seconds, kind, batch, node_ids, detail in story:
+        options = {"batch": batch} if batch else {}
+        assert not note(directory, kind, node_ids=list(node_ids), detail=detail, **options)["failed"]
+
+
+def failed(result: dict[str, Any], reason: str, told: str) -> None:
+    """Require this failure."""
+    assert (result["failed"], result.get("reason")) == (True, reason), result
+    assert told in result["msg"]
+
+
+def test_events_are_lines_in_the_run_s_directory(tmp_path: Path) -> None:
+    run = tmp_path / "rolls" / "one"
+    predicted = note(run, "run_start", check=True, detail=START)
+    assert (predicted["changed"], predicted["event"]["kind"]) == (True, "run_start")
+    assert not run.exists()
+    tell(run, WHOLE)
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == [kind for _seconds, kind, *_rest in WHOLE]
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+
+
+def test_a_line_that_was_cut_off_is_replaced_by_the_next(tmp_path: Path) -> None:
+    tell(tmp_path, WHOLE[:2])
+    with (tmp_path / "events.jsonl").open("a") as stream:
+        stream.write('{"at":"20')
+    assert not note(tmp_path, "leaders")["failed"]
+    assert [event.kind for event in roll_files.read(str(tmp_path))] == ["run_start", "plan", "leaders"]
+
+
+def test_many_may_append_at_once(tmp_path: Path) -> None:
+    tell(tmp_path, WHOLE[:1])
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: roll_files.append(str(tmp_path), 2e9, "sample", 1, [number], {}), range(40)))
+    assert sorted(event.node_ids[0] for event in roll_files.read(str(tmp_path))[1:]) == list(range(40))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_cannot_be_noted_is_refused(tmp_path: Path, check: bool) -> None:
+    failed(note(tmp_path / "none", "plan", check=check), "record_missing", "no run has begun there")
+    tell(tmp_path, WHOLE[:1])
+    failed(note(tmp_path, "run_start", check=check), "bad_parameter", "run_start")
+    failed(note(tmp_path, "sample", check=check, batch=0), "bad_parameter", "count from 1")
+    (tmp_path / "events.jsonl").write_text("[]\n")
+    failed(note(tmp_path, "plan", check=check), "record_broken", "line 1")
+
+
+def test_a_directory_that_is_none_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    failed(note(tmp_path / "file" / "run", "run_start"), "write_failed", "cannot be written")
+
+
+def report(directory: Path, check: bool = False, **options: Any) -> dict[str, Any]:
+    """Run roll_report."""
+    return run_module(roll_report, {"directory": str(directory), **options}, check=check, diff=True)
+
+
+def test_the_report_is_written_once(tmp_path: Path) -> None:
+    run = tmp_path / "rolls" / "one"
+    tell(run, WHOLE)
+    predicted = report(run, check=True, latest_directory=str(tmp_path))
+    assert (predicted["changed"], sorted(path.name for path in run.iterdir())) == (True, ["events.jsonl"])
+    first = report(run, latest_directory=str(tmp_path))
+    assert (first["changed"], first["report"]["outcome"], len(first["files"])) == (True, "succeeded", 4)
+    assert json.loads((run / "roll.json").read_text()) == first["report"]
+    assert (tmp_path / "roll.html").read_text() == (run / "roll.html").read_text()
+    assert not (run / "resume.json").exists()
+    again = report(run, latest_directory=str(tmp_path))
+    assert (again["changed"], again["files"]) == (False, [])
+
+
+def test_a_failed_run_leaves_what_the_next_one_needs(tmp_path: Path) -> None:
+    tell(tmp_path, FAILED)
+    report(tmp_path)
+    record = json.loads((tmp_path / "resume.json").read_text())
+    assert (record["remaining_node_ids"], record["down_node_ids"], record["reason"]) == ([3], [3], "stalled")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_without_a_record_there_is_no_report(tmp_path: Path, check: bool) -> None:
+    failed(report(tmp_path, check), "record_missing", "no run has begun")
+    (tmp_path / "events.jsonl").write_text("")
+    failed(report(tmp_path, check), "record_broken", "no event")
+    (tmp_path / "events.jsonl").write_text("nothing\n")
+    failed(report(tmp_path, check), "record_broken", "line 1")
+
+
+def test_a_report_that_cannot_be_written_names_the_file(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    tell(run, WHOLE)
+    (tmp_path / "file").write_text("")
+    failed(report(run, latest_directory=str(tmp_path / "file")), "write_failed", "roll.json cannot be written")
