@@ -14,10 +14,11 @@ from pathlib import Path
 from lab.api.server import LabApi
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
-def command(api: LabApi, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run an Ansible command with the lab's environment."""
+def command(api: LabApi, name: str, *arguments: str, credentials: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run an Ansible command with the lab's environment; without C(credentials) nobody finds any."""
     subnets = [
         {"availability_zone": s.availability_zone, "subnet_id": s.subnet_id, "cidr": s.cidr} for s in api.seed.subnets
     ]
@@ -31,6 +32,9 @@ def command(api: LabApi, name: str, *arguments: str) -> subprocess.CompletedProc
         "HOLDFAST_LAB_GIT_URL": "http://10.77.0.2:8080/holdfast.git",
         "HOLDFAST_LAB_SUBNETS": json.dumps(subnets),
     }
+    if not credentials:
+        environment = {key: value for key, value in environment.items() if key not in SECRETS}
+        environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     program = str(Path(sys.executable).with_name(name))
     return subprocess.run(
         [program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False

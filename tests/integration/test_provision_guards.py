@@ -141,6 +141,17 @@ def test_a_check_before_the_image_says_that_nodes_would_change(api: LabApi, tmp_
     assert "demo-nodes would be deployed with the image that is to be made" in printed
 
 
+@pytest.mark.parametrize("name", ["nodes_provision", "image_bake"])
+def test_missing_credentials_are_said_in_a_sentence(api: LabApi, tmp_path: Path, name: str) -> None:
+    (tmp_path / "SHA512SUMS").write_text("", encoding="utf-8")
+    extra = {"holdfast_artifacts_dir": str(tmp_path), "node_image_base_image_id": api.seed.image_id}
+    arguments = ("-i", "inventories/lab/node.yml", f"playbooks/{name}.yml", "-e", json.dumps(extra))
+    done = command(api, "ansible-playbook", *arguments, credentials=False)
+    assert done.returncode != 0
+    assert "Unable to locate credentials" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_no_image_is_made_when_the_operator_names_one(api: LabApi, tmp_path: Path) -> None:
     extra = {"holdfast_artifacts_dir": str(tmp_path), "holdfast_image_id": api.seed.image_id}
     arguments = ("-i", "inventories/lab/node.yml", "playbooks/image_bake.yml", "-e", json.dumps(extra))
