@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -143,8 +144,16 @@ def _full(world: World) -> None:
         world.await_that("the broker to run out of space", down)
         if (str(world.holder().instance_id), world.claim()["instance_id"]) != (holder, holder):
             world.seen.problems.append("the identity went to somebody else")
-    fleet.ssh(address, "systemctl restart kafka", timeout_seconds=200)
     world.mended()
+    restarted = time.time()
+    fleet.ssh(address, "systemctl restart kafka", timeout_seconds=200)
+    ensemble = [one.private_ip for one in world.ensemble()]
+
+    def back() -> bool:
+        # The registration of the process that died outlives it for as long as its session.
+        return fleet.registrations(ensemble, [world.victim.node_id]).get(world.victim.node_id, 0.0) > restarted
+
+    world.await_that("the broker to register again", back)
 
 
 FAULTS = (
