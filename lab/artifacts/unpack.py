@@ -14,9 +14,13 @@ from lab.artifacts.archive import sha512
 from lab.artifacts.assemble import assemble, default_directory
 
 
-def unpacked(name: str, say: Callable[[str], None] = print) -> Path:
-    """Return the root of an unpacked archive (``kafka`` or ``zookeeper``), assembling and unpacking it when needed."""
-    archive = assemble(default_directory(), say=say, only=[name])[name]
+def unpacked(name: str, say: Callable[[str], None] = print, version: str | None = None) -> Path:
+    """Return the root of an unpacked archive (``kafka`` or ``zookeeper``), assembling and unpacking it when needed.
+
+    ``version`` is the catalogue's default unless given.
+    """
+    versions = {name: version} if version else None
+    archive = assemble(default_directory(), say=say, versions=versions, only=[name])[name]
     target = default_directory().parent / "unpacked" / f"{name}-{sha512(archive)[:16]}"
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)

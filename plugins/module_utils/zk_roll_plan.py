@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_upgrade
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_4lw import Server
 
 #: With fewer servers the ensemble has no majority without the one that is stopped.
@@ -157,6 +158,27 @@ def _sync_refusals(servers: Mapping[int, Server]) -> list[Refusal]:
     return []
 
 
+def upgrade_refusals(
+    servers: Mapping[int, Server], wanted: zk_upgrade.Version, *, downgrade_allowed: bool
+) -> list[Refusal]:
+    """Say which servers run a version from which C(wanted) must not be reached by a roll."""
+    found = []
+    for node_id, server in sorted(servers.items()):
+        if server.version is None:
+            continue
+        try:
+            running = zk_upgrade.parse(server.version)
+        except ValueError as error:
+            told = f"server {_named(servers, [node_id])} says that it runs {server.version}: {error}"
+            found.append(Refusal(reason="upgrade_unsupported", message=told, node_ids=[node_id]))
+            continue
+        fault = zk_upgrade.step_fault(running, wanted, downgrade_allowed=downgrade_allowed)
+        if fault:
+            told = f"server {_named(servers, [node_id])}: {fault}"
+            found.append(Refusal(reason="upgrade_unsupported", message=told, node_ids=[node_id]))
+    return found
+
+
 def _steps(servers: Mapping[int, Server], targets: Collection[int]) -> list[Step]:
     leader_id = leader_of(servers)
     silent, outside = _silent(servers), sorted(_outside(servers) & set(targets))
@@ -182,24 +204,28 @@ def plan(
     *,
     interruption_allowed: bool,
     seconds_per_server: float,
+    wanted: zk_upgrade.Version | None = None,
+    downgrade_allowed: bool = False,
 ) -> Plan:
     """Order C(targets) of the whole ensemble C(servers); C(skipped) says why the others of the targets need nothing.
 
     C(interruption_allowed) accepts that an ensemble of one or two serves nobody while one of its servers restarts.
     """
-    wanted = set(targets) - set(skipped)
-    steps = _steps(servers, wanted)
-    refusals = []
+    turns = set(targets) - set(skipped)
+    steps = _steps(servers, turns)
+    refusals: list[Refusal] = []
     # A start takes nothing from anybody, so a plan that stops nobody is never refused.
     if any(step.action == "restart" for step in steps):
-        refusals = _state_refusals(servers, wanted) + _sync_refusals(servers)
+        refusals = _state_refusals(servers, turns) + _sync_refusals(servers)
         if len(servers) < SMALLEST_ENSEMBLE and not interruption_allowed:
             told = (
                 f"an ensemble of {len(servers)} serves nobody while one server restarts; "
                 "allow it with interruption_allowed when clients can bear that"
             )
             refusals.append(Refusal(reason="no_majority_left", message=told, node_ids=sorted(servers)))
-    untouched = sorted(set(servers) - wanted)
+    if steps and wanted is not None:
+        refusals = refusals + upgrade_refusals(servers, wanted, downgrade_allowed=downgrade_allowed)
+    untouched = sorted(set(servers) - turns)
     return Plan(
         steps=steps,
         skipped=[{"node_id": one, "why": skipped.get(one, "not asked for")} for one in untouched],

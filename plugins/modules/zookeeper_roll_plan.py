@@ -37,6 +37,15 @@ options:
     description: Whether an ensemble of one or two may be restarted, which then serves nobody for a while.
     type: bool
     default: false
+  to_version:
+    description:
+      - The version that the roll leads to. Every server's running version must be a neighbour of it, as servers of both
+        serve together meanwhile.
+    type: str
+  downgrade_allowed:
+    description: Whether O(to_version) may be older than what runs, which is the way back from an upgrade.
+    type: bool
+    default: false
   seconds_per_server:
     description: How long one server's turn takes, for the estimate.
     type: float
@@ -109,10 +118,15 @@ states:
   description: What each server said, by node id.
   returned: always, unless a parameter is bad
   type: dict
+versions:
+  description: The version that each server says it runs, by node id; null when it does not serve.
+  returned: always, unless a parameter is bad
+  type: dict
 reason:
   description:
     - V(refused) when the plan has refusals; each has a word of its own, V(leader_not_unique), V(server_alone),
-      V(server_state_unknown), V(server_missing), V(followers_not_in_sync), V(no_quorum) or V(no_majority_left).
+      V(server_state_unknown), V(server_missing), V(followers_not_in_sync), V(no_quorum), V(no_majority_left) or
+      V(upgrade_unsupported).
     - V(bad_parameter) speaks of the call.
   returned: failure
   type: str
@@ -122,7 +136,7 @@ import math
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_roll_gate, zk_roll_plan
+from ansible_collections.holdfast.kafka.plugins.module_utils import zk_roll_gate, zk_roll_plan, zk_upgrade
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_roll_module import ask_all, read_addresses
 
 
@@ -151,6 +165,8 @@ def main() -> None:
             "target_node_ids": {"type": "list", "elements": "int"},
             "skipped": {"type": "dict", "default": {}},
             "interruption_allowed": {"type": "bool", "default": False},
+            "to_version": {"type": "str"},
+            "downgrade_allowed": {"type": "bool", "default": False},
             "seconds_per_server": {"type": "float", "default": 30},
             "timeout_seconds": {"type": "float", "default": 5},
         },
@@ -158,6 +174,7 @@ def main() -> None:
     )
     try:
         servers, targets, skipped = _parameters(module.params)
+        wanted = zk_upgrade.parse(module.params["to_version"]) if module.params["to_version"] is not None else None
     except ValueError as error:
         module.fail_json(msg=f"{error}.", reason="bad_parameter")
     seen = ask_all(servers, module.params["timeout_seconds"])
@@ -167,8 +184,14 @@ def main() -> None:
         skipped,
         interruption_allowed=module.params["interruption_allowed"],
         seconds_per_server=module.params["seconds_per_server"],
+        wanted=wanted,
+        downgrade_allowed=module.params["downgrade_allowed"],
     )
-    told = {"plan": plan.as_dict(), "states": zk_roll_gate.states(seen)}
+    told = {
+        "plan": plan.as_dict(),
+        "states": zk_roll_gate.states(seen),
+        "versions": {str(node_id): (server.version or "").split("-")[0] or None for node_id, server in seen.items()},
+    }
     if plan.refusals:
         why = ". ".join(f"{one.message} (reason: {one.reason})" for one in plan.refusals)
         module.fail_json(msg=f"No server was touched: {why}.", reason="refused", **told)

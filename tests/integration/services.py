@@ -193,6 +193,11 @@ class ZooKeeperServer(Member):
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         super().__init__(f"zookeeper-{server_id}", directory, [*JAVA, *jvm_options, *options, main, str(configuration)])
 
+    def use_version(self, version: str) -> None:
+        """Run another release of ZooKeeper from the next start on."""
+        root = unpacked("zookeeper", version=version)
+        self.command[self.command.index("-cp") + 1] = f"{root}/conf:{root}/lib/*"
+
     @property
     def host(self) -> str:
         """The client address, ``ip:port``."""

@@ -23,7 +23,13 @@ def plan(monkeypatch: pytest.MonkeyPatch, modes: str, *, check: bool = False, **
         for (node_id, address), mode in zip(addresses.items(), modes, strict=True):
             known = {"l": "leader", "f": "follower", "-": None}[mode]
             synced = modes.count("f") if mode == "l" else None
-            seen[node_id] = Server(str(address), reachable=known is not None, mode=known, synced_followers=synced)
+            seen[node_id] = Server(
+                str(address),
+                known is not None,
+                mode=known,
+                synced_followers=synced,
+                version=known and "3.8.4-9316c2a7a",
+            )
         return seen
 
     monkeypatch.setattr(zookeeper_roll_plan, "ask_all", ask_all)
@@ -52,6 +58,22 @@ def test_the_skipped_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result["plan"]["skipped"][0] == {"node_id": 1, "why": "runs with what is on disk"}
 
 
+def test_an_upgrade_is_planned_by_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = plan(monkeypatch, "flf", to_version="3.9.3")
+    assert (result["failed"], result["versions"]) == (False, {"1": "3.8.4", "2": "3.8.4", "3": "3.8.4"})
+
+
+@pytest.mark.parametrize(("to_version", "allowed"), [("3.10.0", True), ("3.7.2", False), ("4.0.0", True)])
+def test_an_upgrade_that_no_roll_can_make_is_refused(
+    monkeypatch: pytest.MonkeyPatch, to_version: str, allowed: bool
+) -> None:
+    result = plan(monkeypatch, "fl-", to_version=to_version, downgrade_allowed=allowed)
+    assert result["reason"] == "refused"
+    assert [one["reason"] for one in result["plan"]["refusals"]] == ["upgrade_unsupported"] * 2
+    assert to_version in result["msg"]
+    assert "192.0.2.11:2181" in result["msg"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -67,6 +89,7 @@ def test_the_skipped_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"skipped": {"9": "why"}}, "skipped names 9"),
         ({"timeout_seconds": 0}, "timeout_seconds"),
         ({"seconds_per_server": -1}, "seconds_per_server"),
+        ({"to_version": "3.9"}, "3.9"),
     ],
 )
 def test_bad_parameters(monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], words: str) -> None:
