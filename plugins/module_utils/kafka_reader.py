@@ -22,6 +22,7 @@ IMPORT_ERROR: str | None = None
 try:
     from kafka import errors
     from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+    from kafka.protocol.admin import ElectionType
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
@@ -207,6 +208,21 @@ class Reader:
             for partition in topic["partitions"]
             if not partition.get("is_future_key")
         }
+
+    def elect_preferred(self, partitions: Mapping[str, Sequence[int]]) -> dict[str, str]:
+        """Have the preferred replicas of these partitions elected; return what the controller said against which."""
+        with _explained(self._options, "elect preferred leaders"):
+            wanted = {topic: list(numbers) for topic, numbers in partitions.items()}
+            answer = self._client.elect_leaders(ElectionType.PREFERRED, wanted, raise_errors=False)
+            if getattr(answer, "error_code", 0):
+                raise errors.for_code(answer.error_code)
+        said = {}
+        for topic in answer.replica_election_results:
+            for result in topic.partition_result:
+                kind = errors.for_code(result.error_code)
+                if result.error_code and kind is not errors.ElectionNotNeededError:
+                    said[f"{topic.topic}-{result.partition_id}"] = result.error_message or kind.__name__
+        return said
 
     def close(self) -> None:
         """End the connections."""
