@@ -109,9 +109,14 @@ def _trouble(report: Mapping[str, Any]) -> str:
         f"<p><strong>{_text(report['reason'])}</strong>: {_text(report['error'])}</p>",
         f"<p>In the task <em>{_text(report['task'])}</em>.</p>" if report["task"] else "",
         f"<p>Stopped and not seen to start: {_ids(stopped)}.</p>" if stopped else "",
+        f"<p>The services at the end: {_services(report['services'])}.</p>" if report["services"] else "",
         f"<p>Not done: {_ids(rest)}. The playbook, started again, skips what is done.</p>" if rest else "",
     ]
     return f'<section class="trouble">{"".join(lines)}</section>'
+
+
+def _services(states: Mapping[str, Any]) -> str:
+    return escape(", ".join(f"{host} {state}" for host, state in sorted(states.items())))
 
 
 def _facts(report: Mapping[str, Any]) -> str:

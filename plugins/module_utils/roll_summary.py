@@ -24,10 +24,13 @@ def summary(events: Sequence[Event]) -> dict[str, Any]:
     begin, plan = events[0], _last(events, "plan")
     planned = _batches_of(plan)
     nodes = _nodes(events)
-    done = sorted({node["node_id"] for node in nodes if node["in_sync_seconds"] is not None})
-    wanted = [node_id for batch in planned for node_id in batch]
     ending = _last(events, "run_end")
     bad = _last(events, "failed") or _last(events, "refused")
+    # In the batch that failed, the ones that went on note for all of it.
+    broken = bad.batch if bad else None
+    whole = (node for node in nodes if node["in_sync_seconds"] is not None and node["batch"] != broken)
+    done = sorted({node["node_id"] for node in whole})
+    wanted = [node_id for batch in planned for node_id in batch]
     return {
         "format": FORMAT,
         "run_id": begin.detail.get("run_id"),
@@ -38,6 +41,7 @@ def summary(events: Sequence[Event]) -> dict[str, Any]:
         "reason": bad.detail.get("reason") if bad else None,
         "error": bad.detail.get("error") if bad else None,
         "task": bad.detail.get("task") if bad else None,
+        "services": dict(bad.detail.get("services") or {}) if bad else {},
         "began_at": begin.at,
         "ended_at": ending.at if ending else None,
         "seconds": events[-1].seconds,
@@ -56,7 +60,7 @@ def summary(events: Sequence[Event]) -> dict[str, Any]:
 
 def resume_record(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the next run, or a person, has to know of one that failed."""
-    wanted = ("run_id", "cluster", "playbook", "outcome", "reason", "error", "task", "done_node_ids")
+    wanted = ("run_id", "cluster", "playbook", "outcome", "reason", "error", "task", "services", "done_node_ids")
     again = f"ansible-playbook -i <inventory> playbooks/{report['playbook']}.yml"
     return {
         **{name: report[name] for name in wanted},

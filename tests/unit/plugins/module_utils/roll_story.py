@@ -32,7 +32,12 @@ BATCH_2: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
     (20.4, "stop_start", 2, [3], {}),
     (22.0, "stopped", 2, [3], {}),
 ]
-BAD = {"reason": "stalled", "error": "broker 3 <stays> out of sync", "task": "Wait for broker 3"}
+BAD = {
+    "reason": "stalled",
+    "error": "broker 3 <stays> out of sync",
+    "task": "Wait for broker 3",
+    "services": {"orders-kafka-3": "failed"},
+}
 HEAD: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
     (0.0, "run_start", None, [], START),
     (1.0, "plan", None, [], PLAN),

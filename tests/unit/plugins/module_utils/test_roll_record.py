@@ -14,7 +14,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.roll_story import BEGAN, FAILED, HEAD, REFUSED, START, WHOLE, told
+from tests.unit.plugins.module_utils.roll_story import BAD, BATCH_1, BEGAN, FAILED, HEAD, REFUSED, START, WHOLE, told
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----"
 
@@ -142,6 +142,12 @@ def test_a_failed_roll_says_what_is_down_and_what_is_left() -> None:
     assert "playbooks/kafka_rolling_restart.yml" in record["resume"]
 
 
+def test_in_the_batch_that_failed_nobody_is_called_done() -> None:
+    story = [*HEAD, *BATCH_1, (21.0, "failed", 1, [1, 2], BAD)]
+    report = roll_summary.summary(told(story))
+    assert (report["done_node_ids"], report["remaining_node_ids"]) == ([], [1, 2, 3])
+
+
 def test_a_refused_roll_touched_nobody() -> None:
     report = roll_summary.summary(told(REFUSED))
     assert (report["outcome"], report["nodes"], report["stops"]) == ("refused", [], 0)
@@ -230,6 +236,7 @@ def test_a_failure_is_on_top_and_what_never_ended_says_so() -> None:
     words = read(FAILED).words
     assert "Stopped and not seen to start: 3." in words
     assert "Not done: 3." in words
+    assert "The services at the end: orders-kafka-3 failed." in words
 
 
 def test_what_was_not_measured_says_so() -> None:

@@ -1,0 +1,94 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node can still tell of its service after a failure. Never raises; what cannot be read is told.
+
+**PRIVATE** to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import without_secrets
+
+#: Of a unit's properties, those that tell how it fares. None of them carries a command line or an environment.
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "ConditionResult",
+    "ExecMainStatus",
+    "ExecMainCode",
+    "NRestarts",
+    "MainPID",
+    "ActiveEnterTimestamp",
+    "InactiveEnterTimestamp",
+    "StateChangeTimestamp",
+    "MemoryCurrent",
+    "TasksCurrent",
+)
+DISKS = ("ext4", "xfs")
+LONGEST_LINE = 1000
+
+
+def collect(
+    run: Callable[[list[str]], tuple[int, str, str]], unit: str, lines: int, proc: str = "/proc"
+) -> dict[str, Any]:
+    """Return the evidence; C(run) runs a command and returns its exit code, output and errors."""
+    problems: list[str] = []
+
+    def output(command: list[str]) -> str:
+        try:
+            code, out, err = run(command)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the other evidence counts
+            problems.append(f"{command[0]}: {error!r}")
+            return ""
+        if code != 0:
+            problems.append(f"{command[0]} ended with {code}: {without_secrets(err.strip())[:LONGEST_LINE]}")
+        return out
+
+    def read(path: str) -> str:
+        try:
+            return Path(proc, path).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            problems.append(f"{error}")
+            return ""
+
+    state = output(["systemctl", "show", f"--property={','.join(PROPERTIES)}", unit])
+    journal = output(
+        ["journalctl", f"--unit={unit}", f"--lines={lines}", "--output=short-iso-precise", "--no-pager", "--quiet"]
+    )
+    return {
+        "unit": unit,
+        "state": dict(line.split("=", 1) for line in state.splitlines() if "=" in line),
+        "journal": [line[:LONGEST_LINE] for line in without_secrets(journal).splitlines()[-lines:]],
+        "memory_available_bytes": _available(read("meminfo")),
+        "filesystems": _filesystems(read("mounts"), problems),
+        "problems": problems,
+    }
+
+
+def _available(meminfo: str) -> int | None:
+    for line in meminfo.splitlines():
+        name, _colon, rest = line.partition(":")
+        if name == "MemAvailable":
+            return int(rest.split()[0]) * 1024
+    return None
+
+
+def _filesystems(mounts: str, problems: list[str]) -> dict[str, dict[str, int]]:
+    found = {}
+    for line in mounts.splitlines():
+        _device, path, kind, *_rest = line.split()
+        if kind in DISKS or path == "/":
+            try:
+                usage = shutil.disk_usage(path)
+            except OSError as error:
+                problems.append(f"{error}")
+                continue
+            found[path] = {"size_bytes": usage.total, "free_bytes": usage.free}
+    return found
