@@ -36,7 +36,11 @@ def run_site(stage: Stage) -> float:
 
 
 def keep_evidence(stage: Stage) -> None:
-    """Write console and journal of every instance beside the other logs, and say where."""
+    """Write console and journal of every instance, and what EC2 noted, beside the other logs, and say where."""
+    for source in ("server", "events"):
+        with (stage.logs / f"{source}.log").open("wb") as out:
+            command = stage.command("logs", source, "--lines", "5000")
+            subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False, cwd=REPOSITORY)
     for reservation in fleet.client("ec2").describe_instances()["Reservations"]:
         for instance in reservation["Instances"]:
             log = stage.logs / f"{instance['InstanceId']}.log"

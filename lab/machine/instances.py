@@ -199,7 +199,7 @@ class Instance:
                     return
             else:
                 self._wanted = "stopped"
-                reason = f"the instance went down by itself (nspawn ended with status {status})"
+                reason = f"the instance went down by itself (nspawn ended with status {status}): {self._last_words()}"
         self._exited(self.instance_id, reason)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:

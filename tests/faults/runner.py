@@ -115,6 +115,8 @@ def play(stage: Stage, writer: Writer, fault: Fault, turn: int) -> Played:
     stage.say(f"    {verdict.sentence(seen)}; recovered in {seen.recovered_seconds} s, {seconds:.0f} s in all")
     for problem in [*seen.problems, *seen.doubles]:
         stage.say(f"    ! {problem[:600]}")
+    if seen.problems or seen.doubles:
+        cluster.keep_evidence(stage)
     return Played(fault, seen, Window(begin, writer.mark()), whole, seconds)
 
 

@@ -57,7 +57,7 @@ def _stuck(world: World) -> None:
             first = world.next_instance()
             # The claim is true, because EC2 shows the ENI with this instance, and so it stays.
             mine = (f"the claim of {world.victim.name}", f"the attachment of {world.victim.name}")
-            world.refusal(first, "timeout", before, but=mine)
+            world.refusal(first, "attach_stuck", before, but=mine)
         world.mended()
         world.death = world.death_now()
         world.await_return()
@@ -90,7 +90,7 @@ FAULTS = (
         "attaching-stuck",
         "EC2 accepts the ENI's attachment and leaves it attaching for ever",
         _stuck,
-        Expected("refused", "timeout"),
+        Expected("refused", "attach_stuck"),
     ),
     _api("eni-late", "the ENI is attached by EC2's word 15 s before the host sees it", "eni_late", seconds=15),
     _api("volume-late", "the volume is attached by EC2's word 15 s before the host sees it", "volume_late", seconds=15),

@@ -56,3 +56,11 @@ def test_a_console_is_read_where_it_is(config: LabConfig) -> None:
 
 def test_a_process_outside_of_the_lab_is_nobodys() -> None:
     assert machine_view.instance_of(1, "holdfast-lab-x") is None
+
+
+def test_zeroes_are_the_same_written_or_not(config: LabConfig) -> None:
+    _write(config, 1 << 20, b"a" * 4096)
+    before = machine_view.data_digest(config, VOLUME)
+    _write(config, 40 << 20, bytes(1 << 17))
+    _write(config, (1 << 20) + 4096, bytes(512))
+    assert machine_view.data_digest(config, VOLUME) == before
