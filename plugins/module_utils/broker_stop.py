@@ -36,8 +36,8 @@ class Cluster(Protocol):
     def read(self) -> View:
         """Return brokers and partitions."""
 
-    def read_in_full(self) -> View:
-        """Return also each topic's min.insync.replicas and the reassignments."""
+    def read_in_full(self, witness: int | None = None) -> View:
+        """Return also each topic's min.insync.replicas and the reassignments, as any broker or this one has them."""
 
     def silent(self, brokers: Iterable[Broker]) -> frozenset[int]:
         """Return those that do not answer."""
@@ -194,11 +194,18 @@ class Stop:
         if self.prove is not None:
             self.prove()
         # Asking the others and ZooKeeper took its time; what decides is read last.
-        return self._is_open(self._read(), rules)
+        return all(self._is_open(self._read(witness), rules) for witness in self._witnesses(view))
 
-    def _read(self) -> View:
+    def _witnesses(self, view: View) -> list[int]:
+        """Return the controller and one other broker: one that is cut off and tells old news is outvoted."""
+        others = [broker.node_id for broker in view.brokers if broker.node_id != view.controller_id]
+        others.sort(key=lambda node_id: (node_id in self.order.batch, node_id))
+        controller = [] if view.controller_id is None else [view.controller_id]
+        return [*controller, *others[:1]]
+
+    def _read(self, witness: int | None = None) -> View:
         self.told.gate_reads += 1
-        return self.cluster.read_in_full()
+        return self.cluster.read_in_full(witness)
 
     def _is_open(self, view: View, rules: Rules) -> bool:
         self.told.controller_id = view.controller_id

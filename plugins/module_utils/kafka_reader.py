@@ -187,14 +187,33 @@ class Reader:
         with _explained(self._options, "read the cluster's metadata"):
             return view_from_metadata(self._client.describe_cluster(), self._client.describe_topics())
 
-    def read_in_full(self) -> View:
-        """Return brokers, partitions, each topic's min.insync.replicas and the reassignments."""
-        with _explained(self._options, "read the cluster's metadata"):
-            cluster = self._client.describe_cluster()
-            topics = self._client.describe_topics()
-        with _explained(self._options, f"read the topics' {MIN_ISR}"):
-            minima = self._min_insync_replicas([topic["name"] for topic in topics])
-        return view_from_metadata(cluster, topics, minima, self._reassigning())
+    def read_in_full(self, witness: int | None = None) -> View:
+        """Return brokers, partitions, each topic's min.insync.replicas and the reassignments.
+
+        Any broker is asked, or the ``witness``: a broker that is cut off from the others tells what it last heard.
+        """
+        with self._asking(witness):
+            with _explained(self._options, "read the cluster's metadata"):
+                cluster = self._client.describe_cluster()
+                topics = self._client.describe_topics()
+            with _explained(self._options, f"read the topics' {MIN_ISR}"):
+                minima = self._min_insync_replicas([topic["name"] for topic in topics])
+            return view_from_metadata(cluster, topics, minima, self._reassigning())
+
+    @contextlib.contextmanager
+    def _asking(self, witness: int | None) -> Iterator[None]:
+        """Send what any broker may answer to this one."""
+        if witness is None:
+            yield
+            return
+        # kafka-python has no public way to ask one broker for metadata; whom to ask is this method's choice.
+        manager = self._client._manager
+        anyone = manager.least_loaded_node
+        manager.least_loaded_node = lambda: witness
+        try:
+            yield
+        finally:
+            manager.least_loaded_node = anyone
 
     def replica_bytes(self, node_ids: Sequence[int]) -> dict[tuple[str, int, int], int]:
         """Return the size in bytes of each replica on the given brokers, by (topic, partition, broker)."""

@@ -12,7 +12,8 @@ short_description: Stop this host's broker when the cluster can spare it
 version_added: 0.1.0
 description:
   - Runs on the broker's own host and does in one process what must not be torn apart. It waits until the gate is open,
-    proves that the roll still has its lock, reads the cluster once more, and stops the broker's unit.
+    proves that the roll still has its lock, reads the cluster once more, and stops the broker's unit. The last read is
+    made from the controller and from one other broker, because a broker that is cut off tells old news.
   - The gate is open when every partition with a replica in the batch keeps C(min.insync.replicas) replicas in sync, and
     at least one, without the whole batch; when outside of the batch no replica lags and no broker of the pool is
     missing; and when every broker that the batch's partitions then rest on answers a request now.
@@ -115,7 +116,7 @@ closed_by:
   type: list
   elements: dict
 gate_reads:
-  description: How often the cluster was read for the gate; twice when it is open at once.
+  description: How often the cluster was read for the gate; three times when it is open at once.
   returned: always
   type: int
 gate_waited_seconds:
@@ -188,10 +189,10 @@ class Connection:
         with self._open() as reader:
             return reader.read()
 
-    def read_in_full(self) -> View:
-        """Return also each topic's min.insync.replicas and the reassignments."""
+    def read_in_full(self, witness: int | None = None) -> View:
+        """Return also each topic's min.insync.replicas and the reassignments, as any broker or this one has them."""
         with self._open() as reader:
-            return reader.read_in_full()
+            return reader.read_in_full(witness)
 
     def silent(self, brokers: Iterable[Broker]) -> frozenset[int]:
         """Return those that do not answer."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_lock, lock_record
+from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_lock, kafka_reader, lock_record
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_store import LockStore
 from ansible_collections.holdfast.kafka.plugins.modules import (
     kafka_broker_stop,
@@ -188,7 +188,7 @@ def test_stopped_once_gated_afterwards_and_given_its_leaders_back(
     foreseen = stop(orders, 1, tmp_path, monkeypatch, check=True)
     assert (foreseen["changed"], foreseen["gate_open"], orders.brokers[1].alive) == (True, True, True), foreseen
     first = stop(orders, 1, tmp_path, monkeypatch)
-    assert (first["failed"], first["changed"], first["clean"], first["gate_reads"]) == (False, True, True, 2)
+    assert (first["failed"], first["changed"], first["clean"], first["gate_reads"]) == (False, True, True, 3)
     assert not orders.brokers[1].alive
     again = stop(orders, 1, tmp_path, monkeypatch)
     assert (again["failed"], again["changed"], again["gate_open"]) == (False, False, None)
@@ -224,6 +224,22 @@ def test_the_gate_is_closed_while_another_broker_is_registered_and_silent(
     assert result["reason"] in ("gate_closed", "unreachable", "kafka_error")
     if result["reason"] == "gate_closed":
         assert {"broker_silent", "broker_not_registered"} & {one["reason"] for one in result["closed_by"]}
+
+
+def test_a_witness_answers_itself(orders: KafkaCluster) -> None:
+    options = kafka_reader.client_options(
+        {
+            **{name: option.get("default") for name, option in kafka_reader.argument_spec().items()},
+            "bootstrap_servers": orders.bootstrap_servers[:2],
+            "request_timeout_seconds": 2,
+        }
+    )
+    with contextlib.closing(kafka_reader.Reader(options)) as reader:
+        assert [len(reader.read_in_full(witness).brokers) for witness in (1, 2, 3, None)] == [3, 3, 3, 3]
+        orders.brokers[3].pause()
+        with pytest.raises(kafka_reader.ReadError):
+            reader.read_in_full(3)
+        assert len(reader.read_in_full(1).partitions) >= 3
 
 
 def test_the_gate_is_waited_for(orders: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

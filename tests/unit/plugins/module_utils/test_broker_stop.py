@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -53,8 +54,8 @@ class World:
     def read(self) -> View:
         return self._next("read")
 
-    def read_in_full(self) -> View:
-        return self._next("read in full")
+    def read_in_full(self, witness: int | None = None) -> View:
+        return self._next("read in full" if witness is None else f"read in full by {witness}")
 
     def silent(self, brokers: Iterable[Broker]) -> frozenset[int]:
         asked = [broker.node_id for broker in brokers]
@@ -96,26 +97,47 @@ def failed(stop: Stop) -> HoldfastError:
 
 
 def test_the_gate_is_read_last_and_the_lock_is_proven_before_the_stop() -> None:
-    world = World([OPEN, OPEN, GONE], [RUNS, ENDING, ENDED])
+    world = World([OPEN, OPEN, OPEN, GONE], [RUNS, ENDING, ENDED])
     stop = stop_of(world)
     stop.run()
-    assert world.done == ["read in full", "ask [2, 3]", "prove", "read in full", "stop", "read"]
+    witnessed = ["read in full by 1", "read in full by 2"]
+    assert world.done == ["read in full", "ask [2, 3]", "prove", *witnessed, "stop", "read"]
     told = stop.told.as_dict()
-    assert (told["gate_open"], told["gate_reads"], told["closed_by"], told["controller_id"]) == (True, 2, [], 1)
+    assert (told["gate_open"], told["gate_reads"], told["closed_by"], told["controller_id"]) == (True, 3, [], 1)
     assert (told["stop_seconds"], told["clean"], told["deregister_seconds"]) == (0.5, True, 0)
 
 
+@pytest.mark.parametrize(
+    ("brokers", "controller", "batch", "asked"),
+    [
+        ((1, 2, 3), 3, [1], [3, 2]),
+        ((1, 2, 3), 1, [1, 2], [1, 3]),
+        # Its neighbour of the batch still runs and is better than nobody.
+        ((1, 2), 2, [1, 2], [2, 1]),
+        ((1,), 1, [1], [1]),
+    ],
+)
+def test_the_controller_and_one_other_are_the_witnesses(
+    brokers: tuple[int, ...], controller: int, batch: list[int], asked: list[int]
+) -> None:
+    world = World([view(brokers=brokers, controller=controller)], [RUNS, ENDED])
+    stop = stop_of(world, batch=batch, pool=brokers, deregister_timeout_seconds=0.1)
+    with contextlib.suppress(HoldfastError):
+        stop.run()
+    assert [what for what in world.done if " by " in what] == [f"read in full by {node_id}" for node_id in asked]
+
+
 def test_without_a_lock_there_is_nothing_to_prove() -> None:
-    world = World([OPEN, OPEN, GONE], [RUNS, ENDED])
+    world = World([OPEN, OPEN, OPEN, GONE], [RUNS, ENDED])
     stop_of(world, locked=False).run()
     assert "prove" not in world.done
 
 
 def test_a_closed_gate_is_waited_for() -> None:
-    world = World([CLOSED, ReadError("unreachable", "no"), OPEN, OPEN, GONE], [RUNS, ENDED])
+    world = World([CLOSED, ReadError("unreachable", "no"), OPEN, OPEN, OPEN, GONE], [RUNS, ENDED])
     stop = stop_of(world, poll_seconds=2)
     stop.run()
-    assert (stop.told.gate_waited_seconds, stop.told.gate_reads) == (4, 4)
+    assert (stop.told.gate_waited_seconds, stop.told.gate_reads) == (4, 5)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +146,9 @@ def test_a_closed_gate_is_waited_for() -> None:
         ([CLOSED], [], "under_replicated: t-0 lacks the replica of broker 3"),
         # A broker that was just killed: its replicas look as if they were in sync.
         ([OPEN], [3], "broker_silent: broker 3"),
-        # It closes between the two reads.
-        ([OPEN, CLOSED, CLOSED], [], "under_replicated"),
+        # It closes between the reads, or one broker tells old news and the other does not.
+        ([OPEN, CLOSED], [], "under_replicated"),
+        ([OPEN, OPEN, CLOSED], [], "under_replicated"),
     ],
 )
 def test_a_gate_that_stays_closed_stops_nothing(looks: list[Look], silent: list[int], said: str) -> None:
@@ -177,7 +200,7 @@ def test_a_process_that_somebody_starts_again() -> None:
 
 
 def test_a_process_that_systemd_had_to_kill_is_stopped_and_not_clean() -> None:
-    stop = stop_of(World([OPEN, OPEN, GONE], [RUNS, KILLED]))
+    stop = stop_of(World([OPEN, OPEN, OPEN, GONE], [RUNS, KILLED]))
     stop.run()
     assert stop.told.clean is False
 
@@ -190,7 +213,7 @@ def test_a_broker_that_stays_listed() -> None:
 
 
 def test_nobody_tells_whether_it_is_still_listed() -> None:
-    error = failed(stop_of(World([OPEN, OPEN, ReadError("unreachable", "no")], [RUNS, ENDED])))
+    error = failed(stop_of(World([OPEN, OPEN, OPEN, ReadError("unreachable", "no")], [RUNS, ENDED])))
     assert (error.reason, "nobody could tell" in error.message) == ("unreachable", True)
 
 
