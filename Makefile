@@ -17,10 +17,12 @@ BENCHMARKS ?=
 # Which faults `make test-faults` plays, by comma (`python -m tests.faults --list` names them); MERGE=1 keeps the report's others
 FAULTS ?=
 MERGE ?=
+# Which stories `make test-rolls` tells, by comma (`python -m tests.rolls --list` names them)
+ROLLS ?=
 # KEEP=1 make demo: leave the lab up afterwards
 export KEEP ?=
 
-.PHONY: help venv demo test lint format unit model contract integration lab-tests molecule scenarios bench claim-bench test-faults lab-up lab-down clean clean-cache
+.PHONY: help venv demo test lint format unit model contract integration lab-tests molecule scenarios bench claim-bench test-faults test-rolls lab-up lab-down clean clean-cache
 
 help: ## Show this help
 	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
@@ -72,6 +74,9 @@ claim-bench: venv ## Let a hundred claimants race against a real ensemble with f
 
 test-faults: venv ## Play every fault against a cluster in the lab while a producer writes (root; FAULTS=... for a selection)
 	@$(PYTHON) -m tests.faults $(if $(FAULTS),--faults $(FAULTS)) $(if $(MERGE),--merge)
+
+test-rolls: venv ## Roll a cluster of six brokers in the lab while a producer writes: racks, refusals, failures (root; ROLLS=... for a selection)
+	@$(PYTHON) -m tests.rolls $(if $(ROLLS),--only $(ROLLS))
 
 lab-up: venv ## Bring the one-machine EC2 up, without a cluster (root)
 	@$(PYTHON) -m lab up

@@ -7,7 +7,7 @@ from __future__ import annotations
 import subprocess
 
 from lab.demo import artifacts, fleet, images
-from lab.demo.playbooks import ansible_environment, playbook
+from lab.demo.playbooks import INVENTORY, ansible_environment, playbook
 from lab.demo.stage import REPOSITORY, Stage, StageError, wait_until
 
 CLUSTER = "demo"
@@ -21,12 +21,12 @@ def prepare(stage: Stage) -> float:
     return artifacts.gather(stage)
 
 
-def run_site(stage: Stage) -> float:
+def run_site(stage: Stage, inventory: str = INVENTORY) -> float:
     """Bake the image if there is none, provision pools and nodes, wait until every node has signalled."""
     images.reuse(stage)
     try:
         # A creation that failed stays as it is: its instances are the evidence. The next run removes it.
-        command = playbook("site.yml", "-e", "nodes_stack_on_create_failure=DO_NOTHING")
+        command = playbook("site.yml", "-e", "nodes_stack_on_create_failure=DO_NOTHING", inventory=inventory)
         return stage.step("site", command, SITE_TIMEOUT_SECONDS, env=ansible_environment())
     except StageError:
         keep_evidence(stage)

@@ -47,7 +47,7 @@ def refusals(names: Iterable[str], static: Collection[str], described: Mapping[i
 
 def _why_not(name: str, static: Collection[str], described: Mapping[int, Described]) -> str | None:
     if name in static:
-        return "kafka_properties sets it too, and the dynamic value would win at once; let one of them say it"
+        return "server.properties sets it too (kafka_properties or the role's own lines), and would lose unseen"
     for node_id, settings in sorted(described.items()):
         if name not in settings:
             near = difflib.get_close_matches(name, settings, 1)

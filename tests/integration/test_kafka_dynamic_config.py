@@ -53,7 +53,7 @@ def test_set_again_and_taken_away(cluster: KafkaCluster) -> None:
         ({"num.io.thread": 5}, {}, "did you mean num.io.threads"),
         ({"broker.id": 9}, {}, "broker.id: Kafka reads it at a start only"),
         ({"ssl.key.password": "x"}, {}, "ssl.key.password: it is a secret"),
-        ({"message.max.bytes": 2000000}, {"static_properties": ["message.max.bytes"]}, "kafka_properties sets it too"),
+        ({"message.max.bytes": 2000000}, {"static_properties": ["message.max.bytes"]}, "sets it too"),
     ],
 )
 def test_a_refusal_changes_nothing(

@@ -53,7 +53,7 @@ def test_what_no_value_can_be(value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "static", "why"),
     [
-        ("num.io.threads", ["num.io.threads"], "kafka_properties sets it too"),
+        ("num.io.threads", ["num.io.threads"], "sets it too"),
         ("num.io.thread", [], "did you mean num.io.threads?"),
         ("zzz", [], "broker 1 has no setting of that name"),
         ("broker.id", [], "at a start only"),

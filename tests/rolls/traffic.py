@@ -1,0 +1,101 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A producer and a consumer that run through a roll, and what they say about it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.artifacts.unpack import unpacked
+from lab.demo import workload
+from lab.demo.fleet import bootstrap
+
+CATCH_UP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a roll did to the traffic; ``lost`` are acknowledged values that the consumer never saw."""
+
+    acked: int
+    failed_sends: int
+    lost: int
+    longest_produce_pause_seconds: float
+
+
+def pauses(lines: Iterable[str]) -> float:
+    """The longest time between two acknowledgements in a VerifiableProducer's output, in seconds."""
+    longest, last = 0, 0
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):
+            event = json.loads(line)
+            if event.get("name") == "producer_send_success":
+                longest = max(longest, int(event["timestamp"]) - last) if last else 0
+                last = int(event["timestamp"])
+    return longest / 1000
+
+
+def consumed(lines: Iterable[str]) -> set[str]:
+    """The values in a verbose VerifiableConsumer's output. A torn last line is ignored."""
+    found = set()
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):
+            event = json.loads(line)
+            if event.get("name") == "record_data":
+                found.add(str(event["value"]))
+    return found
+
+
+class Traffic:
+    """A VerifiableProducer and a VerifiableConsumer on one topic; call from inside the lab's network."""
+
+    def __init__(self, addresses: list[str], topic: str, folder: Path) -> None:
+        # A name of its own in each run: the values begin at 0 again, and an old one must not stand for a new one.
+        topic = f"{topic}-{time.time_ns() // 10**6}"
+        self.addresses, self.topic, self.folder = addresses, topic, folder
+        self.producer = workload.Producer(addresses, topic, folder, messages_per_second=100)
+        self.output = folder / f"consumer-{topic}.jsonl"
+        self._consumer: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Traffic:
+        workload.create_topic(self.addresses, self.topic)
+        self.producer.start()
+        command = [
+            str(unpacked("kafka", say=lambda _line: None) / "bin" / "kafka-verifiable-consumer.sh"),
+            *("--bootstrap-server", bootstrap(self.addresses), "--topic", self.topic, "--group-id", self.topic),
+            *("--reset-policy", "earliest", "--verbose"),
+        ]
+        environment = {key: value for key, value in os.environ.items() if not key.endswith("_OPTS")}
+        with self.output.open("wb") as out, self.output.with_suffix(".err").open("wb") as err:
+            self._consumer = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, env=environment
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.producer.stop()
+        if self._consumer is not None and self._consumer.poll() is None:
+            os.killpg(self._consumer.pid, signal.SIGKILL)
+            self._consumer.wait(10)
+
+    def _seen(self) -> set[str]:
+        with self.output.open(encoding="utf-8", errors="replace") as lines:
+            return consumed(lines)
+
+    def verdict(self) -> Verdict:
+        """Stop writing, let the consumer catch up, and judge."""
+        acked, failed = self.producer.stop()
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while (missing := acked - self._seen()) and time.monotonic() < deadline:
+            time.sleep(1)
+        with self.producer.output.open(encoding="utf-8", errors="replace") as lines:
+            longest = pauses(lines)
+        return Verdict(len(acked), failed, len(missing), longest)

@@ -1,0 +1,183 @@
+# Copyright: Holdfast contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cluster that is rolled: playbooks and their output, processes before and after, a roll's own record."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.demo import cluster, fleet, playbooks
+from lab.demo.fleet import Holder, Process
+from lab.demo.stage import Stage, wait_until
+
+TIMEOUT_SECONDS = 900
+QUICK = {"kafka_roll_settle_timeout_seconds": 300}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A playbook's end; ``events`` are those of its own record."""
+
+    status: int
+    output: str
+    seconds: float
+    record: Path | None
+
+    @property
+    def changed(self) -> int:
+        """How many changes its recap counts on all hosts."""
+        return sum(playbooks.changed(self.output).values())
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of the roll's record, in order; none when it made no record."""
+        if self.record is None:
+            return []
+        return [json.loads(line) for line in (self.record / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """The batches that were begun, in order."""
+        return [sorted(event["node_ids"]) for event in self.events if event["kind"] == "batch_start"]
+
+
+class Running:
+    """A playbook under way."""
+
+    def __init__(self, world: World, label: str, command: list[str]) -> None:
+        self.log = world.logs / f"{label}.log"
+        self._world, self._began, self._known = world, time.monotonic(), set(world.records())
+        with self.log.open("wb") as out:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=playbooks.ansible_environment(),
+            )
+
+    @property
+    def record(self) -> Path | None:
+        """The directory of its record, once there is one."""
+        fresh = sorted(self._world.records() - self._known)
+        return fresh[0] if fresh else None
+
+    def await_event(self, kind: str, batch: int = 1, timeout_seconds: float = 300) -> None:
+        """Wait until its record has an event; StageError when it ends or takes too long before."""
+
+        def missing() -> str | None:
+            if self._process.poll() is not None:
+                raise AssertionError(f"{self.log} ended before its {kind} of batch {batch}")
+            path = self.record
+            text = (
+                (path / "events.jsonl").read_text(encoding="utf-8") if path and (path / "events.jsonl").exists() else ""
+            )
+            events = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            told = any(event["kind"] == kind and event.get("batch") == batch for event in events)
+            return None if told else f"{len(events)} events"
+
+        wait_until(f"{kind} of batch {batch}", missing, timeout_seconds)
+
+    def wait(self) -> Ended:
+        """Wait for its end."""
+        status = self._process.wait(TIMEOUT_SECONDS)
+        output = self.log.read_text(encoding="utf-8", errors="replace")
+        return Ended(status, output, time.monotonic() - self._began, self.record)
+
+
+class World:
+    """One cluster in a lab, from inside its network."""
+
+    def __init__(self, stage: Stage, inventory: str) -> None:
+        self.stage, self.inventory, self.logs = stage, inventory, stage.logs
+        self.reports = stage.logs / "reports"
+        self._count = 0
+
+    def records(self) -> set[Path]:
+        """The directories of all records so far."""
+        return set((self.reports / "rolls").glob("*/")) if self.reports.exists() else set()
+
+    def begin(self, name: str, variables: dict[str, Any] | None = None, *arguments: str) -> Running:
+        """Start a playbook, with variables and further arguments."""
+        self._count += 1
+        told = {**QUICK, "roll_run_reports_directory": str(self.reports), **(variables or {})}
+        command = playbooks.playbook(f"{name}.yml", *arguments, "-e", json.dumps(told), inventory=self.inventory)
+        return Running(self, f"{self._count:02d}-{name}", command)
+
+    def play(self, name: str, variables: dict[str, Any] | None = None, *arguments: str) -> Ended:
+        """Run a playbook to its end."""
+        ended = self.begin(name, variables, *arguments).wait()
+        self.stage.say(
+            f"    {name} {' '.join(arguments)}: status {ended.status}, {ended.seconds:.0f} s, {ended.batches}"
+        )
+        return ended
+
+    def brokers(self) -> list[Holder]:
+        """The brokers' identities with their holders."""
+        return [holder for holder in fleet.holders(cluster.CLUSTER) if holder.role == "kafka"]
+
+    def broker(self, node_id: int) -> Holder:
+        """One broker."""
+        return fleet.holder_of(cluster.CLUSTER, "kafka", node_id)
+
+    def census(self) -> dict[str, Process]:
+        """Every node's process."""
+        return fleet.census(cluster.CLUSTER)
+
+    def controller_id(self) -> int:
+        """The active controller."""
+        return fleet.controller_id(cluster.addresses("zookeeper"))
+
+    def ssh(self, node_id: int, command: str) -> str:
+        """Run a command as root on a broker's host."""
+        return fleet.ssh(self.broker(node_id).private_ip, command, timeout_seconds=90)
+
+    @contextmanager
+    def broken_unit(self, node_id: int) -> Iterator[None]:
+        """While inside, the broker's next start fails: a drop-in, which is no file of the role's."""
+        place = "/run/systemd/system/kafka.service.d"
+        text = "[Service]\nExecStartPre=/bin/false\nRestart=no\n"
+        self.ssh(node_id, f"mkdir -p {place} && printf '{text}' > {place}/broken.conf && systemctl daemon-reload")
+        try:
+            yield
+        finally:
+            self.ssh(node_id, f"rm -r {place} && systemctl daemon-reload")
+
+    def move_controller(self, wanted: Callable[[int], bool], timeout_seconds: float = 120) -> int:
+        """Let the brokers elect another controller until it is a wanted one; return it."""
+
+        def other() -> str | None:
+            try:
+                now = self.controller_id()
+            except OSError as error:
+                return str(error)
+            if wanted(now):
+                return None
+            with fleet.zookeeper(cluster.addresses("zookeeper")) as client:
+                client.delete(f"{fleet.KAFKA_CHROOT}/controller")
+            return f"the controller is {now}"
+
+        wait_until("another controller", other, timeout_seconds, poll_seconds=1.0)
+        return self.controller_id()
+
+
+def restarted(before: dict[str, Process], after: dict[str, Process]) -> set[int]:
+    """The brokers whose process is another one; AssertionError when another service's is."""
+    names = fleet.restarted(before, after, set())
+    assert all(name.startswith("kafka-") for name in names), names
+    return {int(name.removeprefix("kafka-")) for name in names}
+
+
+def reason(output: str) -> str:
+    """The reason that a failed playbook says last; empty when it says none."""
+    found = re.findall(r"reason['\"]?: ['\"]?([a-z_]+)", output)
+    return found[-1] if found else ""
