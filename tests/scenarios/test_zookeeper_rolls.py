@@ -108,6 +108,34 @@ def test_whoever_leads_by_now_comes_last(stage: Stage, tmp_path: Path) -> None:
     assert order[-1] != first.node_id, "it led when the roll was planned, and did not any more"
 
 
+def test_a_gate_that_closes_in_the_middle_ends_the_roll_and_the_next_run_goes_on(stage: Stage, tmp_path: Path) -> None:
+    order = [one.node_id for one in nodes("zookeeper") if fleet.zookeeper_mode(one.private_ip) == "follower"]
+    victim, leader = fleet.holder_of(cluster.CLUSTER, "zookeeper", order[0]), _leader()
+    before = fleet.census(cluster.CLUSTER)
+    done: list[subprocess.CompletedProcess[str]] = []
+    arguments = ("-e", "zookeeper_roll_gate_timeout_seconds=5")
+    thread = threading.Thread(
+        target=lambda: done.append(_roll("zookeeper_rolling_restart", tmp_path / "first", *arguments))
+    )
+    thread.start()
+    try:
+        wait_until("the first turn's end", lambda: None if _batches(tmp_path / "first") else "in its first turn", 240)
+        fleet.ssh(victim.private_ip, "systemctl stop zookeeper")
+    finally:
+        thread.join()
+    assert done[0].returncode != 0
+    assert "gate_closed" in done[0].stdout
+    assert _batches(tmp_path / "first") == [victim.node_id]
+    kinds = [one["kind"] for one in _events(tmp_path / "first")]
+    assert kinds[-1] == "failed", "and no run_end"
+    assert fleet.running_process(leader) == before[leader.name], "nobody behind the closed gate was touched"
+    # The lock was given back, and the server that is away comes first.
+    again = _roll("zookeeper_rolling_restart", tmp_path / "again")
+    assert again.returncode == 0, again.stdout[-4000:]
+    assert _batches(tmp_path / "again")[0] == victim.node_id
+    stage.say(f"the gate closed for {victim.name}; the next run started it first")
+
+
 @pytest.mark.parametrize("limit", ["demo-kafka-1", "kafka"])
 def test_a_limit_without_a_server_is_no_success(stage: Stage, tmp_path: Path, limit: str) -> None:
     before = fleet.census(cluster.CLUSTER)
