@@ -116,8 +116,11 @@ def cluster_refusals(view: View, rules: Rules, own: Collection[int]) -> list[Ref
     """Return what is wrong with the cluster as a whole; ``own`` are the brokers that may be missing or silent."""
     registered = {broker.node_id: broker for broker in view.brokers}
     found = []
-    if view.controller_id is None:
-        found.append(Refusal("no_controller", "no broker is the active controller, so nobody would elect new leaders"))
+    if view.controller_id not in registered:
+        said = "no broker is the active controller"
+        if view.controller_id is not None:
+            said = f"broker {view.controller_id} is named as the active controller and is not registered"
+        found.append(Refusal("no_controller", f"{said}, so nobody would elect new leaders"))
     if view.reassigning is None:
         message = "nobody could tell whether partitions are being reassigned; the controller does not answer"
         found.append(Refusal("reassignment_in_progress", message))
@@ -135,6 +138,7 @@ def cluster_refusals(view: View, rules: Rules, own: Collection[int]) -> list[Ref
             found_at = addresses.Address(broker.host, broker.port) if member.port else broker.host
             message = f"broker {node_id} announces {found_at}, and the pool gives it {member.address}"
             found.append(Refusal("wrong_host", message, (node_id,)))
+    found += _strangers(view, rules, registered)
     for node_id in sorted(set(rules.members) - set(registered) - set(own)):
         message = f"broker {node_id} of the pool is not registered, and it is not the one to repair"
         found.append(Refusal("broker_not_registered", message, (node_id,)))
@@ -142,6 +146,25 @@ def cluster_refusals(view: View, rules: Rules, own: Collection[int]) -> list[Ref
         message = f"broker {node_id} is registered and does not answer; what the ISR says of it may be old"
         found.append(Refusal("broker_silent", message, (node_id,)))
     return found
+
+
+def _strangers(view: View, rules: Rules, registered: Collection[int]) -> list[Refusal]:
+    """Return the brokers that are nowhere and have replicas: the ISR may name one that will never come back."""
+    hosted: dict[int, Partition] = {}
+    for partition in view.partitions:
+        for replica in partition.replicas:
+            if replica not in rules.members and replica not in registered:
+                hosted.setdefault(replica, partition)
+    return [
+        _about(
+            view,
+            partition,
+            "unexpected_broker",
+            f"broker {node_id} has replicas, of {partition.name} for one, and is neither registered nor in the pool",
+            (node_id,),
+        )
+        for node_id, partition in sorted(hosted.items())
+    ]
 
 
 def replica_refusal(view: View, partition: Partition) -> Refusal | None:
@@ -193,7 +216,7 @@ def stop_refusal(view: View, rules: Rules, partition: Partition, batch: Collecti
     hosts = tuple(replica for replica in partition.replicas if replica in batch)
     if not hosts:
         return None
-    left = [replica for replica in partition.isr if replica not in batch and replica not in rules.silent]
+    left = [n for n in partition.isr if n in rules.members and n not in batch and n not in rules.silent]
     needed = rules.needed(view, partition)
     if len(left) >= needed:
         return None

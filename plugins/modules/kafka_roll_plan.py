@@ -239,7 +239,8 @@ def read_settled(options: Mapping[str, Any]) -> View:
     deadline = time.monotonic() + options["request_timeout_ms"] / 1000
     while True:
         view = kafka_reader.read_in_full(options)
-        told = view.controller_id is not None and view.reassigning is not None
+        led = any(broker.node_id == view.controller_id for broker in view.brokers)
+        told = led and view.reassigning is not None
         if told or time.monotonic() >= deadline:
             return view
         time.sleep(0.5)

@@ -48,6 +48,9 @@ CLOSED: list[tuple[str, View, dict[str, Any], set[int], str]] = [
     ("no_controller", view(controller=None), {}, {1}, "active controller"),
     ("reassignment_in_progress", view(reassigning=None), {}, {1}, "nobody could tell"),
     ("reassignment_in_progress", view(reassigning=[("t", 4)]), {}, {1}, "t-4 is being reassigned"),
+    ("unexpected_broker", view([part([1, 2, 9])]), {}, {3}, "broker 9 has replicas, of t-0 for one"),
+    ("not_enough_in_sync", view([part([1, 2, 9])]), {}, {1}, "would keep 1 of 3"),
+    ("no_controller", view(controller=9), {}, {1}, "broker 9 is named"),
     ("unexpected_broker", view(brokers=FOUR), {}, {1}, "broker 4"),
     ("broker_not_registered", view(brokers=[1, 2]), {}, {1}, "broker 3 of the pool is not registered"),
     ("broker_silent", view(), {"silent": [3]}, {1}, "broker 3 is registered and does not answer"),
@@ -72,7 +75,7 @@ def test_a_broker_at_another_address_closes_the_gate() -> None:
         (view([part([1, 2, 3]), part([1, 2, 3], name="u-0")]), {}, {3}),
         # Others of the batch are stopped already, or all of it is.
         (view([WIDE], [1, 3, 4]), {"pool": FOUR}, {1, 2}),
-        (view([part([1, 2, 3, 4], isr=[3, 4])], [3, 4]), {"pool": FOUR}, {1, 2}),
+        (view([part([1, 2, 3, 4], isr=[3, 4])], [3, 4], controller=3), {"pool": FOUR}, {1, 2}),
         # What the batch's own broker lacks is what its restart may mend.
         (view([part([1, 2, 3], isr=[2, 3])]), {}, {1}),
         (view([part([1, 2, 3])]), {"silent": [1]}, {1}),

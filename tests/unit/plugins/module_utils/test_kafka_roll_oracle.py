@@ -26,7 +26,7 @@ ODDS = st.integers(0, 29)
 def clusters(draw: st.DrawFn, healthy: bool = False) -> tuple[View, Rules]:
     """A pool, what is registered of it and beside it, and partitions in any state, also impossible ones."""
     pool = sorted(draw(st.sets(st.sampled_from(IDS), min_size=1)))
-    ids = pool if healthy else [*pool, 9]
+    ids = pool if healthy or draw(ODDS) > 2 else [*pool, 9]
     registered = pool if healthy else [n for n in ids if draw(ODDS) < (28 if n != 9 else 1)]
     racks = {n: draw(st.sampled_from("ab")) for n in pool}
     partitions = []
@@ -56,6 +56,7 @@ def keeps(seen: View, rules: Rules, batch: Any, isr: bool) -> bool:
         if partition.topic in rules.unavailable_topics_allowed or not set(batch) & set(partition.replicas):
             continue
         alive = set(partition.isr) - rules.silent if isr else set(partition.replicas)
+        alive &= set(rules.members)
         if len(alive - set(batch)) < max(1, seen.min_insync_replicas.get(partition.topic, 1)):
             return False
     return True
@@ -64,7 +65,9 @@ def keeps(seen: View, rules: Rules, batch: Any, isr: bool) -> bool:
 def steady(seen: View, rules: Rules, own: set[int], gone: set[int]) -> bool:
     """Nothing is wrong but what ``own`` brokers lack; of them ``gone`` are started, so what only they hold may wait."""
     registered = {broker.node_id: broker.host for broker in seen.brokers}
-    if seen.controller_id is None or seen.reassigning is None or seen.reassigning:
+    if seen.controller_id not in registered or seen.reassigning is None or seen.reassigning:
+        return False
+    if any(n not in rules.members for p in seen.partitions for n in p.replicas):
         return False
     if any(n not in rules.members or rules.members[n].host != host for n, host in registered.items()):
         return False

@@ -141,6 +141,14 @@ REFUSALS = [
         (3, 4),
         "lacks the replica of brokers 3 and 4",
     ),
+    (
+        "unexpected_broker",
+        view([part([1, 2, 9])]),
+        {},
+        (9,),
+        "of t-0 for one, and is neither registered nor in the pool",
+    ),
+    ("no_controller", view([HEALTHY], controller=7), {}, (), "broker 7 is named as the active controller"),
     ("unexpected_broker", view([HEALTHY], (1, 2, 3, 4)), {}, (4,), "is registered and is not in the pool"),
     (
         "broker_not_registered",
