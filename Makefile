@@ -22,7 +22,7 @@ ROLLS ?=
 # KEEP=1 make demo: leave the lab up afterwards
 export KEEP ?=
 
-.PHONY: help venv demo test lint format unit model contract integration lab-tests molecule scenarios bench claim-bench test-faults test-rolls lab-up lab-down clean clean-cache
+.PHONY: help venv demo test test-page lint format unit model contract integration lab-tests molecule scenarios bench claim-bench test-faults test-rolls lab-up lab-down clean clean-cache
 
 help: ## Show this help
 	@printf 'Holdfast: Kafka and ZooKeeper on EC2 whose nodes come back as themselves.\n\n'
@@ -37,6 +37,10 @@ demo: venv ## Terminate a ZooKeeper node and a broker while a producer writes; s
 
 test: venv ## Run everything: lint, unit, model, contract, integration, lab, molecule, scenarios (SUITES=... for a selection)
 	@$(FRONT_DOOR) $(if $(SUITES),--suites $(SUITES))
+
+test-page: ## Open the page of a roll in a headless browser, which this installs (root on Debian; part of integration where it is)
+	@scripts/bootstrap --browser
+	@$(PYTHON) -m pytest -q tests/integration/test_roll_page.py
 
 lint: venv ## Run the lint steps of .pre-commit-config.yaml
 	@$(FRONT_DOOR) --suites lint

@@ -90,6 +90,8 @@ def _bars(node: Mapping[str, Any], whole: float, y: float) -> list[str]:
         start, stop = node[begin], node[end]
         if start is None:
             continue
+        if css == "down" and stop is None:
+            stop = node["in_sync_seconds"]
         # Whatever never ended is drawn to the run's end.
         open_end = stop is None and css != "gate"
         stop = whole if open_end else stop

@@ -37,7 +37,7 @@ p{margin:.4rem 0}.soft,.none{color:var(--soft)}code{font-size:.9em;overflow-wrap
 .good{color:var(--good)}.bad{color:var(--down)}.open{color:var(--gate)}
 .trouble{border-left:4px solid var(--down);background:var(--band);padding:.6rem .9rem;
 margin:.8rem 0;overflow-wrap:anywhere}
-dl.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.6rem;margin:1rem 0}
+dl.facts{display:grid;grid-template-columns:repeat(4,1fr);gap:.6rem;margin:1rem 0}
 dl.facts div{background:var(--band);border-radius:.4rem;padding:.5rem .75rem}
 dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums}
 .wide{overflow-x:auto}svg{display:block;width:100%;min-width:38rem;height:auto}
@@ -51,7 +51,7 @@ th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid var(--line);w
 th:first-child,td:first-child,.events th,.events td{text-align:left}th{color:var(--soft);font-weight:500}
 .events td:last-child{white-space:normal;overflow-wrap:anywhere;min-width:14rem}
 summary{cursor:pointer;margin-top:1.5rem}
-@media(max-width:40rem){body{padding:.8rem}h1{font-size:1.2rem}}
+@media(max-width:40rem){body{padding:.8rem}h1{font-size:1.2rem}dl.facts{grid-template-columns:repeat(2,1fr)}}
 @media print{body{max-width:none;padding:0;font-size:10pt}.wide{overflow:visible}svg{min-width:0}
 dl.facts div,.trouble{border:1px solid var(--line)}h2,svg,tr{break-inside:avoid}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}

@@ -75,7 +75,9 @@ def down(report: Mapping[str, Any]) -> list[int]:
     return sorted(
         node["node_id"]
         for node in report["nodes"]
-        if node["stop_start_seconds"] is not None and node["started_seconds"] is None
+        if node["stop_start_seconds"] is not None
+        and node["started_seconds"] is None
+        and node["in_sync_seconds"] is None
     )
 
 
@@ -108,14 +110,10 @@ def _nodes(events: Sequence[Event]) -> list[dict[str, Any]]:
     for batch, node_id in keys:
         mine = [event for event in events if event.batch == batch and node_id in event.node_ids]
         stopped, started, in_sync = (_first(mine, [kind]) for kind in ("stopped", "started", "in_sync"))
-        stop_start = _first(mine, ["stop_start"])
-        told = _told(mine, "stopped", node_id).get("stop_seconds")
-        if stopped is not None and isinstance(told, int | float):
-            # One task waits at the gate and stops; what it measured itself is the better figure.
-            stop_start = max(0.0, round(stopped - told, 3))
-        elif stop_start is None:
-            stop_start = stopped
-        waited = _told(mine, "gate", node_id).get("waited_seconds")
+        noted = _first(mine, ["stop_start"])
+        of_stop = _told(mine, "stopped", node_id)
+        stop_start = _began(noted, stopped, of_stop)
+        waited = _told(mine, "gate", node_id).get("waited_seconds", of_stop.get("gate_waited_seconds"))
         found.append(
             {
                 "node_id": node_id,
@@ -126,11 +124,26 @@ def _nodes(events: Sequence[Event]) -> list[dict[str, Any]]:
                 "started_seconds": started,
                 "in_sync_seconds": in_sync,
                 "gate_waited_seconds": waited,
-                "down_seconds": _difference(started, stop_start),
+                # A start that nobody noted is known to be over when the node is in sync.
+                "down_seconds": _difference(in_sync if started is None else started, stop_start),
                 "catch_up_seconds": _difference(in_sync, started),
             }
         )
     return found
+
+
+def _began(noted: float | None, stopped: float | None, of_stop: Mapping[str, Any]) -> float | None:
+    """Return when a service was told to stop.
+
+    One task waits at the gate and stops, so what it measured itself is better than when it was called and when it was
+    over: other tasks stand between.
+    """
+    waited, took = of_stop.get("gate_waited_seconds"), of_stop.get("stop_seconds")
+    if noted is not None:
+        return round(noted + waited, 3) if isinstance(waited, int | float) else noted
+    if stopped is not None and isinstance(took, int | float):
+        return max(0.0, round(stopped - took, 3))
+    return stopped
 
 
 def _told(events: Sequence[Event], kind: str, node_id: int) -> Mapping[str, Any]:

@@ -17,11 +17,12 @@ PLAN = {
     "skipped": [{"node_id": 4, "why": "at the target"}],
     "controller_id": 3,
 }
+STOP = {"stop_seconds": 1.8, "gate_waited_seconds": 1.5}
 BATCH_1: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
     (2.0, "batch_start", 1, [1, 2], {}),
-    (3.5, "gate", 1, [1, 2], {"waited_seconds": 1.5, "reads": 3, "under_replicated": 0}),
-    (3.6, "stop_start", 1, [1, 2], {}),
-    (6.0, "stopped", 1, [1, 2], {"nodes": {"1": {"stop_seconds": 1.8}, "2": {"stop_seconds": 2.4}}}),
+    (2.5, "stop_start", 1, [1, 2], {}),
+    (3.5, "gate", 1, [1, 2], {"under_replicated": 0}),
+    (6.0, "stopped", 1, [1, 2], {"nodes": {"1": STOP, "2": {**STOP, "gate_waited_seconds": 1.0}}}),
     (7.0, "sample", 1, [], {"under_replicated": 12, "produce_latency_ms": 8.5}),
     (14.0, "started", 1, [1, 2], {}),
     (20.0, "in_sync", 1, [1, 2], {"under_replicated": 0, "produce_latency_ms": 3}),

@@ -25,7 +25,7 @@ def test_an_event_is_a_line_and_comes_back_from_it() -> None:
     events = told(WHOLE)
     text = "".join(f"{event.line()}\n" for event in events)
     assert roll_events.parse(text) == events
-    assert (events[3].at, events[3].seconds) == ("2026-01-01T00:00:03.500Z", 3.5)
+    assert (events[3].at, events[3].seconds) == ("2026-01-01T00:00:02.500Z", 2.5)
 
 
 @pytest.mark.parametrize("rest", ["", '{"at":"2026-', '{"at":1}'])
@@ -123,8 +123,8 @@ def test_the_summary_of_a_whole_roll() -> None:
     assert (report["stops"], report["done_node_ids"], report["remaining_node_ids"]) == (3, [1, 2, 3], [])
     assert report["leaders_moved"] == 7
     first, second, third = report["nodes"]
-    assert (first["stop_start_seconds"], second["stop_start_seconds"], third["stop_start_seconds"]) == (4.2, 3.6, 20.4)
-    assert (first["down_seconds"], second["down_seconds"], third["down_seconds"]) == (9.8, 10.4, 7.6)
+    assert (first["stop_start_seconds"], second["stop_start_seconds"], third["stop_start_seconds"]) == (4.0, 3.5, 20.4)
+    assert (first["down_seconds"], second["down_seconds"], third["down_seconds"]) == (10.0, 10.5, 7.6)
     assert (first["catch_up_seconds"], first["gate_waited_seconds"], third["gate_waited_seconds"]) == (6.0, 1.5, None)
     assert [(one["batch"], one["node_ids"], one["seconds"]) for one in report["batches"]] == [
         (1, [1, 2], 18.1),
@@ -161,6 +161,15 @@ def test_a_node_that_was_only_started_is_no_stop() -> None:
     story = [*HEAD, (2.0, "batch_start", 1, [5], {}), (3.0, "started", 1, [5], {}), (4.0, "in_sync", 1, [5], {})]
     report = roll_summary.summary(told(story))
     assert (report["stops"], report["nodes"][0]["down_seconds"], roll_summary.down(report)) == (0, None, [])
+
+
+def test_a_start_that_nobody_noted_was_over_when_the_node_was_in_sync() -> None:
+    story = [*HEAD, *(one for one in BATCH_1 if one[1] not in ("started", "stop_start"))]
+    report = roll_summary.summary(told(story))
+    assert [node["stop_start_seconds"] for node in report["nodes"]] == [4.2, 4.2]
+    assert [node["down_seconds"] for node in report["nodes"]] == [15.8, 15.8]
+    assert roll_summary.down(report) == []
+    assert "node 1: down, 15.8 s" in roll_chart.timeline(report)
 
 
 def test_without_events_there_is_no_report() -> None:
@@ -222,7 +231,7 @@ def test_the_page_stands_alone(story: list[Any]) -> None:
 def test_the_page_shows_every_bar_with_its_words() -> None:
     events = told(WHOLE)
     html = roll_page.page(roll_summary.summary(events), events)
-    for text in ("node 1: down, 9.8 s", "node 1: catching up, 6.0 s", "node 3: catching up, 3.0 s", "Succeeded"):
+    for text in ("node 1: down, 10.0 s", "node 1: catching up, 6.0 s", "node 3: catching up, 3.0 s", "Succeeded"):
         assert text in html
     assert "at the target" in html
 
