@@ -14,8 +14,12 @@ DEFAULT_ENDPOINT = "http://169.254.169.254"
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 TOKEN_LIFETIME_SECONDS = 21600
 REQUEST_TIMEOUT_SECONDS = 2.0
-ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 4.0
+# How long the pauses between attempts may be in all: a service that answers with errors is there and will recover, one
+# that is silent may be missing, as on an operator's machine.
+SILENCE_SECONDS = 7.5
+REFUSAL_SECONDS = 45.0
 
 
 class ImdsError(Exception):
@@ -32,13 +36,12 @@ class Myself:
 
 
 class Imds:
-    """A client with one token and bounded retries; waits at most about a quarter of a minute for an answer."""
+    """A client with one token and bounded retries: a quarter of a minute in silence, three quarters against errors."""
 
-    def __init__(self, endpoint: str | None = None, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, endpoint: str | None = None) -> None:
         self.endpoint = (endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT).rstrip("/")
         if not self.endpoint.startswith(("http://", "https://")):
             raise ImdsError(f"{self.endpoint} is not an http address; see {ENDPOINT_VARIABLE}")
-        self.attempts = attempts
         self._token: str | None = None
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -56,12 +59,9 @@ class Imds:
 
     def get(self, path: str) -> str | None:
         """Return the text under C(/latest/<path>), C(None) if there is none; raise ImdsError."""
-        pause = FIRST_PAUSE_SECONDS
-        last = ""
-        for attempt in range(self.attempts):
-            if attempt:
-                time.sleep(pause)
-                pause *= 2
+        pause, waited, attempts = FIRST_PAUSE_SECONDS, 0.0, 0
+        while True:
+            attempts += 1
             try:
                 return self._once("GET", path, {"X-aws-ec2-metadata-token": self._get_token()})
             except urllib.error.HTTPError as error:
@@ -69,10 +69,15 @@ class Imds:
                     return None
                 if error.code == 401:
                     self._token = None
-                last = f"HTTP {error.code}"
+                last, patience = f"HTTP {error.code}", REFUSAL_SECONDS
             except (OSError, ValueError) as error:
-                last = str(getattr(error, "reason", error))
-        raise ImdsError(f"{self.endpoint} gave no answer to {path} in {self.attempts} attempts ({last})")
+                last, patience = str(getattr(error, "reason", error)), SILENCE_SECONDS
+            if waited + pause > patience:
+                break
+            time.sleep(pause)
+            waited += pause
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        raise ImdsError(f"{self.endpoint} gave no answer to {path} in {attempts} attempts ({last})")
 
     def require(self, path: str) -> str:
         """Return the text under a path that every instance has; raise ImdsError."""

@@ -14,6 +14,8 @@ from tests.faults.world import World
 from tests.scenarios.stories import variable_for_new_nodes
 
 SILENT_SECONDS = 20.0
+# Longer than the second look before a boot says that every identity is held (one pause of the claim's polling, 5 s).
+STALE_SECONDS = 20
 # Instead of node_identity_attach_timeout_seconds' 300, so that a stuck attachment is given up while somebody watches.
 ATTACH_SECONDS = 30
 
@@ -30,6 +32,16 @@ def _under(world: World, kind: str, **parameters: Any) -> None:
 def _first_stayed(world: World, successor: str) -> None:
     if str(world.holder().instance_id) != successor:
         world.seen.problems.append(f"{successor} gave up, although the fault was shorter than its bounds")
+
+
+def _stale(world: World) -> None:
+    """What Describe calls say is older than what the boot waits for: it may give up, and then a later one succeeds."""
+    with world.lab_fault("api_stale", group=world.group_name, new=True, seconds=STALE_SECONDS):
+        world.terminate()
+        world.next_instance()
+        world.await_return()
+    launched = len(set(world.members()) - world.known)
+    world.seen.notes.append(f"{1 + launched} instances were needed")
 
 
 def _no_tokens(world: World) -> None:
@@ -78,7 +90,12 @@ FAULTS = (
         code="InternalError",
         times=6,
     ),
-    _api("api-stale", "what the boot is told by Describe calls is 20 s old", "api_stale", seconds=20),
+    Fault(
+        "api-stale",
+        f"what the boot is told by Describe calls is {STALE_SECONDS} s old",
+        _stale,
+        Expected("recovers"),
+    ),
     _api(
         "replies-lost",
         "the attachments are carried out and the replies never arrive",
