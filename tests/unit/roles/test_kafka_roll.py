@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.services import free_ports
+
 ROOT = Path(__file__).resolve().parents[3]
 BROKERS: list[dict[str, Any]] = [
     {"node_id": number, "availability_zone": f"z{number}", "private_ip": f"192.0.2.{number}", "volumes": [{}]}
@@ -40,6 +42,27 @@ PLAY = [
 ]
 
 
+def play(plays: list[dict[str, Any]], inventory: Path, *arguments: str) -> tuple[int, str]:
+    """Run plays; return the status and the output."""
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "/dev/stdin",
+            "-i",
+            str(inventory),
+            *arguments,
+        ],
+        check=False,
+        input=json.dumps(plays),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 def identities(tmp_path: Path, *arguments: str, brokers: list[dict[str, Any]] = BROKERS) -> tuple[int, str, list[str]]:
     """Run the entry point; return the status, the output and the targets."""
     inventory = {
@@ -54,24 +77,9 @@ def identities(tmp_path: Path, *arguments: str, brokers: list[dict[str, Any]] = 
         }
     }
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "/dev/stdin",
-            "-i",
-            str(tmp_path / "hosts.yml"),
-            *arguments,
-        ],
-        check=False,
-        input=json.dumps(PLAY),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        timeout=300,
-    )
-    told = [line.split("TARGET ", 1)[1].strip() for line in done.stdout.splitlines() if "TARGET " in line]
-    return done.returncode, done.stdout + done.stderr, sorted(told)
+    status, output = play(PLAY, tmp_path / "hosts.yml", *arguments)
+    told = [line.split("TARGET ", 1)[1].strip() for line in output.splitlines() if "TARGET " in line]
+    return status, output, sorted(told)
 
 
 def test_without_a_limit_every_identity_is_meant_at_its_own_address(tmp_path: Path) -> None:
@@ -103,3 +111,58 @@ def test_nobody_and_strangers_are_refused(
     assert (status, targets) == (2, []), output
     assert "nothing_to_roll" in output
     assert told in " ".join(output.split())
+
+
+def part(tmp_path: Path, name: str, host: dict[str, Any]) -> tuple[int, str]:
+    """Run a part of the role in check mode on one broker's host."""
+    plan = {"brokers": [{"node_id": 1, "batch": 1}], "batches": [[1]]}
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    shared = {
+        "holdfast_cluster": "c",
+        "holdfast_pools": {"kafka": BROKERS},
+        "kafka_roll_batch": 1,
+        "kafka_roll_action": "restart",
+        "node_identity_claim": {"node_id": 1},
+        **host,
+    }
+    inventory = {"all": {"hosts": {"localhost": {**local, "kafka_roll_plan": plan}, "c-kafka-1": shared}}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
+    tasks = [{"include_role": {"name": "holdfast.kafka.kafka_roll", "tasks_from": name}}]
+    return play([{"hosts": "c-kafka-1", "gather_facts": False, "tasks": tasks}], tmp_path / "hosts.yml", "--check")
+
+
+def test_a_host_that_ssh_does_not_reach_is_refused_before_anything_is_stopped(tmp_path: Path) -> None:
+    nobody = {"ansible_host": "127.0.0.1", "ansible_port": free_ports(1)[0], "ansible_connection": "ssh"}
+    status, output = part(tmp_path, "prepare", nobody)
+    assert status == 2, output
+    assert "reason: node_unreachable" in output
+    assert "c-kafka-1 (127.0.0.1) cannot be reached by ssh" in " ".join(output.split())
+
+
+def process(pid: int, *pending: str) -> dict[str, Any]:
+    """What a host says of its broker's process."""
+    told = [{"what": what, "path": f"/etc/{what}", "detail": ""} for what in pending]
+    return {"pid": pid, "pending": list(pending), "differences": told}
+
+
+@pytest.mark.parametrize(
+    ("action", "after", "reason"),
+    [
+        ("restart", process(2), None),
+        # A unit from before the stamps: what it runs is not known, and that it is another process is.
+        ("restart", process(2, "unknown"), None),
+        ("start", process(1), None),
+        ("restart", process(1), "restart_without_effect"),
+        ("restart", process(2, "configuration"), "restart_without_effect"),
+        ("start", process(1, "unit", "unknown"), "restart_without_effect"),
+        ("restart", {"unreachable": True, "msg": "no route"}, "node_unreachable"),
+    ],
+)
+def test_a_restart_counts_when_another_process_runs_what_is_on_the_disk(
+    tmp_path: Path, action: str, after: dict[str, Any], reason: str | None
+) -> None:
+    seen = {"__kafka_roll_before": process(1, "configuration"), "__kafka_roll_after": after}
+    host = {"ansible_connection": "local", "ansible_host": "192.0.2.1", "kafka_roll_action": action, **seen}
+    status, output = part(tmp_path, "judge", host)
+    assert status == (2 if reason else 0), output
+    assert reason is None or f"reason: {reason}" in output
