@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_errors import RETRIED, Meaning, Row, find, reason
+from ansible_collections.holdfast.kafka.plugins.module_utils.imds import Imds, ImdsError
 
 try:
     import botocore.config
@@ -23,6 +25,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
 ATTEMPTS = 6
 READ_ATTEMPTS = 3
+# How long a node's metadata service may refuse the role's credentials, and how often it is asked meanwhile.
+CREDENTIALS_SECONDS = 45.0
+CREDENTIALS_PAUSE_SECONDS = 2.0
 
 
 class AwsError(Exception):
@@ -60,6 +65,16 @@ def known_error(operation: str, code: str, text: str, service: str = "ec2", http
     return AwsError(operation, code, text, row.meaning, row, service)
 
 
+def credentials_may_come() -> bool:
+    """Whether this is an instance whose metadata service has a role, or refuses to say so for the moment."""
+    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return False
+    try:
+        return Imds().may_give_credentials()
+    except ImdsError:
+        return False
+
+
 class Api:
     """A client of one AWS service that counts every request that it sends, retries too.
 
@@ -75,19 +90,36 @@ class Api:
             retries={"mode": "standard", "total_max_attempts": 1},
         )
         self.service = service
-        self.client = module.client(service, config=config)
         self.requests: list[str] = []
-        self.client.meta.events.register("before-send", self._count)
+        self._make = lambda: module.client(service, config=config)
+        self._connect()
         self._retry = AWSRetry.jittered_backoff(
             retries=ATTEMPTS, delay=1, max_delay=15, catch_extra_error_codes=list(RETRIED)
         )
+
+    def _connect(self) -> None:
+        # A client that found no credentials when it was made never looks again.
+        self.client = self._make()
+        self.client.meta.events.register("before-send", self._count)
+
+    def _send(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Send one request, and again once a metadata service that refuses the role's credentials gives them."""
+        deadline = time.monotonic() + CREDENTIALS_SECONDS
+        while True:
+            try:
+                return self._retry(getattr(self.client, operation))(**parameters)
+            except (botocore.exceptions.NoCredentialsError, botocore.exceptions.CredentialRetrievalError):
+                if time.monotonic() >= deadline or not credentials_may_come():
+                    raise
+            time.sleep(CREDENTIALS_PAUSE_SECONDS)
+            self._connect()
 
     def _count(self, event_name: str, **_kwargs: Any) -> None:
         self.requests.append(event_name.rsplit(".", 1)[1])
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one call; raise AwsError."""
-        return self._translated(operation, lambda: self._retry(getattr(self.client, operation))(**parameters))
+        return self._translated(operation, lambda: self._send(operation, parameters))
 
     def pages(self, operation: str, key: str, **parameters: Any) -> list[dict[str, Any]]:
         """Make one describe, with as many pages as it takes, and return all entries under C(key)."""
@@ -107,7 +139,7 @@ class Api:
     def _page(self, operation: str, **parameters: Any) -> Any:
         for attempt in range(1, READ_ATTEMPTS + 1):
             try:
-                return self._retry(getattr(self.client, operation))(**parameters)
+                return self._send(operation, parameters)
             except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError):
                 if attempt == READ_ATTEMPTS:
                     raise

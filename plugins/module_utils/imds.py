@@ -79,6 +79,20 @@ class Imds:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         raise ImdsError(f"{self.endpoint} gave no answer to {path} in {attempts} attempts ({last})")
 
+    def may_give_credentials(self) -> bool:
+        """Ask once whether credentials of a role may still come: the service refuses for now, or it has a role.
+
+        Where nothing answers there is no instance around, and an instance without a profile has none to wait for.
+        """
+        try:
+            headers = {"X-aws-ec2-metadata-token": self._get_token()}
+            return bool(self._once("GET", "meta-data/iam/security-credentials/", headers))
+        except urllib.error.HTTPError as error:
+            self._token = None
+            return error.code != 404
+        except (OSError, ValueError):
+            return False
+
     def require(self, path: str) -> str:
         """Return the text under a path that every instance has; raise ImdsError."""
         text = self.get(path)

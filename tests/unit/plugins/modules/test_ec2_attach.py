@@ -206,7 +206,7 @@ def test_letter_that_the_host_uses_is_passed_over(ec2: Any, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("module", "arguments", "words"),
     [
-        (ec2_eni_attach, ENI, ["eni-1", "at 1", "detach-network-interface"]),
+        (ec2_eni_attach, ENI, ["eni-1", "Terminate this instance", "support case"]),
         (ec2_volume_attach, VOLUME, ["vol-1", "at /dev/sdf", "detach-volume", "another name"]),
     ],
 )
