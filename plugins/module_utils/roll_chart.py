@@ -52,8 +52,10 @@ def timeline(report: Mapping[str, Any]) -> str:
     return _svg(height, what, parts)
 
 
-def chart(points: Sequence[Sequence[float]], whole: float, what: str, stepped: bool) -> str:
-    """Draw a figure over time; C(stepped) holds each value until the next."""
+def chart(
+    points: Sequence[Sequence[float]], whole: float, what: str, stepped: bool, breaks: Sequence[float] = ()
+) -> str:
+    """Draw a figure over time; C(stepped) holds each value until the next, or until what was known is so no more."""
     if not points:
         return '<p class="none">Not measured in this run.</p>'
     whole = max(whole, 1.0)
@@ -66,12 +68,16 @@ def chart(points: Sequence[Sequence[float]], whole: float, what: str, stepped: b
     path: list[str] = []
     for number, (seconds, value) in enumerate(points):
         x, y = place(seconds, value)
-        if stepped and number:
+        held = _first_between(breaks, points[number - 1][0], seconds) if number and stepped else None
+        if held is not None:
+            path.append(f"H{_x(held, whole):.1f}M{x:.1f} {y:.1f}")
+        elif stepped and number:
             path.append(f"H{x:.1f}V{y:.1f}")
         else:
             path.append(f"{'L' if number else 'M'}{x:.1f} {y:.1f}")
     if stepped:
-        path.append(f"H{_x(whole, whole):.1f}")
+        held = _first_between(breaks, points[-1][0], whole)
+        path.append(f"H{_x(whole if held is None else held, whole):.1f}")
     parts = [
         *_axis(whole, floor),
         _text("name", LEFT - 8, 20, f"{top:g}", "end"),
@@ -82,6 +88,10 @@ def chart(points: Sequence[Sequence[float]], whole: float, what: str, stepped: b
         f'<circle class="dot" cx="{place(*point)[0]:.1f}" cy="{place(*point)[1]:.1f}" r="2.5"/>' for point in points
     ]
     return _svg(CHART_HEIGHT + 18, f"{what} over {duration(whole)}, at most {top:g}", parts)
+
+
+def _first_between(moments: Sequence[float], after: float, until: float) -> float | None:
+    return min((moment for moment in moments if after < moment <= until), default=None)
 
 
 def _bars(node: Mapping[str, Any], whole: float, y: float) -> list[str]:

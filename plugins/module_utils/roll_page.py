@@ -145,7 +145,9 @@ def _key() -> str:
 
 
 def _figure(report: Mapping[str, Any], name: str, what: str, stepped: bool) -> str:
-    return f'<div class="wide">{chart(report["series"][name], report["seconds"], what, stepped)}</div>'
+    # A stop makes what was measured before it old.
+    stops = [node["stop_start_seconds"] for node in report["nodes"] if node["stop_start_seconds"] is not None]
+    return f'<div class="wide">{chart(report["series"][name], report["seconds"], what, stepped, stops)}</div>'
 
 
 def _ids(node_ids: Iterable[Any]) -> str:

@@ -269,6 +269,17 @@ def test_durations_as_a_person_says_them(seconds: float, shown: str) -> None:
     assert roll_chart.duration(seconds) == shown
 
 
+def test_what_was_measured_before_a_stop_is_not_held_beyond_it() -> None:
+    def lines(*breaks: float) -> str:
+        return roll_chart.chart([[0, 0], [50, 0]], 100, "x", True, breaks).split(' d="')[1].split('"')[0]
+
+    assert lines().count("M") == 1
+    assert lines(20).count("M") == 2
+    left, right = roll_chart.LEFT, roll_chart.WIDTH - roll_chart.RIGHT
+    assert f"H{left + (right - left) * 0.2:.1f}M" in lines(20)
+    assert lines(60).endswith(f"H{left + (right - left) * 0.6:.1f}")
+
+
 POINTS = st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e9)), max_size=30)
 
 
