@@ -259,8 +259,8 @@ class Reader:
         except ReadError as error:
             if error.reason == "auth":
                 raise
-            # kafka-python looks for another controller only when the one it knows says that it is none, and the one that
-            # was stopped says nothing. The next read asks who it is.
+            # kafka-python looks for another controller only when the one it knows says that it is none, and one that was
+            # stopped says nothing. The next read asks who it is.
             self._client._controller_id = None
             return None
         return [(key.topic, key.partition) for key in moving]
