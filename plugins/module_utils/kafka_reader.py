@@ -232,6 +232,7 @@ class Reader:
         """Have the preferred replicas of these partitions elected; return what the controller said against which."""
         with _explained(self._options, "elect preferred leaders"):
             wanted = {topic: list(numbers) for topic, numbers in partitions.items()}
+            self._forget_controller()
             answer = self._client.elect_leaders(ElectionType.PREFERRED, wanted, raise_errors=False)
             if getattr(answer, "error_code", 0):
                 raise errors.for_code(answer.error_code)
@@ -251,10 +252,15 @@ class Reader:
         """Return whether the broker at this address itself answers a request, which it does once it has started."""
         return answers(self._options, address)
 
+    def _forget_controller(self) -> None:
+        # kafka-python keeps the controller's id until that broker itself denies it, which one that is gone never does.
+        self._client._controller_id = None
+
     def _reassigning(self) -> list[tuple[str, int]] | None:
         """Return the partitions on the move; None while no controller is there to tell, as after its death."""
         try:
             with _explained(self._options, "read the reassignments"):
+                self._forget_controller()
                 moving = self._client.list_partition_reassignments()
         except ReadError as error:
             if error.reason == "auth":
