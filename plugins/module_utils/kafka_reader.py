@@ -265,9 +265,6 @@ class Reader:
         except ReadError as error:
             if error.reason == "auth":
                 raise
-            # kafka-python looks for another controller only when the one it knows says that it is none; one that was
-            # stopped says nothing. The next read asks who it is.
-            self._client._controller_id = None
             return None
         return [(key.topic, key.partition) for key in moving]
 

@@ -315,15 +315,3 @@ def test_a_session_that_outlives_its_broker(
     assert f"lists it at {orders.brokers[1].host}" in early["msg"]
     assert (late["failed"], late["changed"]) == (False, False)
     assert late["deregister_seconds"] > 0
-
-
-def test_a_reader_that_knew_another_controller_still_hears_of_reassignments(orders: KafkaCluster) -> None:
-    with contextlib.closing(kafka_reader.Reader(options_of(orders))) as reader:
-        first = reader.read_in_full()
-        assert first.reassigning == frozenset()
-        assert first.controller_id is not None
-        orders.brokers[first.controller_id].stop()
-        gone(orders, first.controller_id)
-        then = reader.read_in_full()
-    assert then.controller_id not in (None, first.controller_id)
-    assert then.reassigning == frozenset()
