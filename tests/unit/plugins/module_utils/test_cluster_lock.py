@@ -337,9 +337,7 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS)
-@settings(max_examples=400, deadline=None)
-def test_no_stop_is_covered_by_two_runs(steps: list[tuple[str, str, list[str], float, bool]]) -> None:
+def play(steps: list[tuple[str, str, list[str], float, bool]]) -> None:
     """A run that proved its lock may stop for as long as the lock lives; meanwhile nobody else gets it unless by force.
 
     The oracle keeps its own book of who may stop until when, and knows nothing of versions and generations.
@@ -383,3 +381,32 @@ def test_no_stop_is_covered_by_two_runs(steps: list[tuple[str, str, list[str], f
             read = lock_record.decode(world.value, world.version, world.written)
             assert lock_record.decode(lock_record.encode(read), read.version, read.written) == read
             assert replace(read, readable=True) == read
+
+
+@given(STEPS)
+@settings(max_examples=400, deadline=None)
+def test_no_stop_is_covered_by_two_runs(steps: list[tuple[str, str, list[str], float, bool]]) -> None:
+    play(steps)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "steps"),
+    [
+        (("seconds_left", lambda _record, _now: 0.0), [("one", "acquire"), ("two", "acquire")]),
+        (
+            ("Token.matches", lambda _token, _record: True),
+            [("one", "acquire"), ("two", "force"), ("two", "acquire"), ("one", "stop")],
+        ),
+    ],
+    ids=["a living lock counts as expired", "another run's generation counts as one's own"],
+)
+def test_the_oracle_finds_a_planted_mistake(
+    monkeypatch: pytest.MonkeyPatch, mistake: tuple[str, Callable[..., object]], steps: list[tuple[str, str]]
+) -> None:
+    story: list[tuple[str, str, list[str], float, bool]] = [(who, what, [], 1.0, False) for who, what in steps]
+    play(story)
+    name, wrong = mistake
+    place, _dot, attribute = name.rpartition(".")
+    monkeypatch.setattr(getattr(lock_record, place) if place else lock_record, attribute, wrong)
+    with pytest.raises(AssertionError):
+        play(story)
