@@ -47,6 +47,15 @@ def _batches(reports: Path) -> list[int]:
     return [one["node_ids"][0] for one in _events(reports) if one["kind"] == "batch_end"]  # type: ignore[index]
 
 
+def _await_first_turn(roll: threading.Thread, reports: Path) -> None:
+    """Wait until the roll's first turn has ended, or the roll itself has: then the test says why."""
+
+    def missing() -> str | None:
+        return None if _batches(reports) or not roll.is_alive() else "in its first turn"
+
+    wait_until("the first turn's end", missing, 240)
+
+
 def test_a_restart_takes_the_leader_last_and_loses_nothing(stage: Stage, tmp_path: Path) -> None:
     brokers = cluster.addresses("kafka")
     workload.create_topic(brokers, "zookeeper-roll", partitions=6)
@@ -96,7 +105,7 @@ def test_whoever_leads_by_now_comes_last(stage: Stage, tmp_path: Path) -> None:
     thread = threading.Thread(target=lambda: done.append(_roll("zookeeper_rolling_restart", tmp_path)))
     thread.start()
     try:
-        wait_until("the first turn's end", lambda: None if _batches(tmp_path) else "in its first turn", 240)
+        _await_first_turn(thread, tmp_path)
         fleet.ssh(first.private_ip, "systemctl restart zookeeper")
     finally:
         thread.join()
@@ -119,7 +128,7 @@ def test_a_gate_that_closes_in_the_middle_ends_the_roll_and_the_next_run_goes_on
     )
     thread.start()
     try:
-        wait_until("the first turn's end", lambda: None if _batches(tmp_path / "first") else "in its first turn", 240)
+        _await_first_turn(thread, tmp_path / "first")
         fleet.ssh(victim.private_ip, "systemctl stop zookeeper")
     finally:
         thread.join()
