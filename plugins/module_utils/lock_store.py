@@ -20,7 +20,8 @@ if HAS_KAZOO:
     from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
     from kazoo.security import ACL, Id
 
-CONNECT_TIMEOUT_SECONDS = 10.0
+# Longer than an election, and than a lone server that was just restarted needs before it takes sessions.
+CONNECT_TIMEOUT_SECONDS = 30.0
 READ_ATTEMPTS = 3
 
 
