@@ -37,6 +37,7 @@ ANSWERS = {
     "identity_release_role": "kafka",
     "identity_release_node_id": 1,
     "identity_release_reason": "a test",
+    "node_replace_role": "kafka",
 }
 SNAPSHOT = """#!/bin/sh
 [ "$1" = --list ] || exit 1
@@ -120,7 +121,8 @@ class Tower:
         )
         artifacts = place / "artifacts" / "1"
         events = [json.loads(path.read_text()) for path in artifacts.glob("job_events/*.json")]
-        bad = [one["event_data"] for one in events if one["event"] in ("runner_on_failed", "runner_on_unreachable")]
+        kinds = ("runner_on_failed", "runner_item_on_failed", "runner_on_unreachable")
+        bad = [one["event_data"] for one in events if one["event"] in kinds]
         return Job((artifacts / "status").read_text(), done.stdout, bad)
 
     def lock_is_free(self) -> bool:
@@ -161,6 +163,7 @@ ENDS: list[tuple[str, bool, str, str]] = [
     ("kafka_rolling_restart", False, "failed", UNREACHABLE),
     ("kafka_rolling_configure", False, "failed", UNREACHABLE),
     ("kafka_leaders_rebalance", False, "failed", UNREACHABLE),
+    ("nodes_rolling_replace", False, "failed", "The pool has no identity demo-kafka-1"),
     ("zookeeper_rolling_restart", True, "failed", NOT_ANSWERING),
     ("zookeeper_rolling_restart", False, "failed", NOT_ANSWERING),
     ("zookeeper_rolling_configure", False, "failed", NOT_ANSWERING),
