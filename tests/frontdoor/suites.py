@@ -41,7 +41,7 @@ SUITES: tuple[Suite, ...] = (
         "integration",
         "modules against real ZooKeeper, Kafka and strict-EC2 processes",
         "pytest",
-        1500,
+        2100,
         paths=("tests/integration",),
         needs=("java", "maven"),
         workers=2,
