@@ -86,7 +86,8 @@ def members_of(brokers: Mapping[str, Any]) -> dict[int, Member]:
             raise ValueError(f"brokers has the key {key!r}, which is no node id")
         address, rack = (entry.get("address"), entry.get("rack")) if isinstance(entry, Mapping) else (None, None)
         if not (isinstance(address, str) and isinstance(rack, str | None)):
-            raise ValueError(f"brokers[{key!r}] is {entry!r}; it needs an address, and a rack only as text")  # noqa: TRY004
+            message = f"brokers[{key!r}] is {entry!r}; it needs an address, and a rack only as text"
+            raise ValueError(message)  # noqa: TRY004 (the caller knows one error for what is no pool)
         try:
             host, port = addresses.parse(address, default_port=0)
         except ValueError as error:

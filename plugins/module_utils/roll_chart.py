@@ -25,7 +25,7 @@ CHART_HEIGHT = 120
 def duration(seconds: float | None) -> str:
     """Write a time as a person says it."""
     if seconds is None:
-        return "–"  # noqa: RUF001 - a dash in a table's cell
+        return "-"
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

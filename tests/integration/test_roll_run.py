@@ -364,3 +364,45 @@ def test_the_lock_is_shown_and_given_back_by_its_playbook(world: World) -> None:
     assert "GAVE BACK the lock of run other by jane: burnt" in play(*force, *why)
     assert world.free()
     assert "Nobody has the lock" in play(*force, *why)
+
+
+def crashing(world: World, module: str) -> dict[str, Any]:
+    """Return the task after which this module ends without a word on the controller, as a full disk or a kill would."""
+    python = world.folder / "python"
+    python.write_text(
+        f"""#!/bin/sh
+set -e
+payload=$(mktemp)
+trap 'rm -f "$payload"' EXIT
+cat "$@" >"$payload"
+if grep -q 'plugins.modules.{module}' "$payload"; then echo crashed >&2; exit 1; fi
+{sys.executable} "$payload"
+"""
+    )
+    python.chmod(0o755)
+    return {
+        "name": f"Let {module} crash",
+        "ansible.builtin.set_fact": {"ansible_python_interpreter": str(python)},
+        "delegate_to": "localhost",
+        "delegate_facts": True,
+        "run_once": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        ("roll_event", "begin", "begin | Refuse a roll without a record"),
+        ("roll_event", "note", "note | Stop when the event or the lock could not be had"),
+        ("cluster_lock", "note", "note | Stop when the event or the lock could not be had"),
+        ("cluster_lock", "end", "end | Fail when the lock was not this run's to give back"),
+    ],
+)
+def test_a_module_that_crashes_without_a_reason_is_no_success(world: World, module: str, name: str, said: str) -> None:
+    crash = crashing(world, module)
+    parts = {"begin": part("begin", roll_run_playbook="any"), "note": note("sample"), "end": part("end")}
+    numbered = {"number": 1, "ids": [1]}
+    play = {"hosts": "nodes", "gather_facts": False, "vars": numbered, "tasks": [crash, parts[name]]}
+    done = world.play(*([] if name == "begin" else [begin_play()]), play)
+    assert done.returncode != 0, done.stdout
+    assert said in done.stdout.rpartition("fatal:")[0].rpartition("TASK [")[2], done.stdout[-3000:]
