@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from botocore.exceptions import ClientError
 
 from lab.api.server import LabApi, start_strict_ec2
 from lab.machine.fake import FakeMachine
+from tests.ports import free_ports
 
 ZONES = {"a": "eu-central-1a", "b": "eu-central-1b", "c": "eu-central-1c"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test"
@@ -249,9 +249,7 @@ def strict_probe() -> Iterator[tuple[Probe, LabApi]]:
 @contextmanager
 def stock_probe() -> Iterator[Probe]:
     """Stock moto in a process of its own, with the same network and an image."""
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port = finder.getsockname()[1]
+    (port,) = free_ports(1)
     environment = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(

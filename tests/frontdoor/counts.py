@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -37,7 +38,26 @@ class Counts:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
-def _records(results: Path) -> list[dict[str, str | int]]:
+@dataclass
+class Outcome:
+    """What a suite came to; one line of a lane's file."""
+
+    suite: str
+    seconds: float = 0.0
+    counts: Counts = field(default_factory=Counts)
+
+    def append(self, path: Path) -> None:
+        """Write it to the end of a lane's file."""
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(asdict(self)) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> list[Outcome]:
+        """Return a lane's file, in its order; nothing when the lane wrote nothing."""
+        return [cls(**{**line, "counts": Counts(**line["counts"])}) for line in _records(path)]
+
+
+def _records(results: Path) -> list[dict[str, Any]]:
     if not results.exists():
         return []
     return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]

@@ -1,10 +1,11 @@
 # Copyright: Holdfast contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running suites one after the other and counting what came of them; a failing suite never stops the next one."""
+"""Running one suite, whatever its kind, and counting what came of it; a failing suite never stops the next one."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ Say = Callable[[str], None]
 HERE = Path(__file__).resolve().parents[2]
 # The scenario that bakes the image from which the others start.
 BAKES = "node_image"
+# How much of a failure the summary's line tells.
+TROUBLE_CHARACTERS = 400
 
 
 def clock(seconds: float) -> str:
@@ -30,12 +33,15 @@ def clock(seconds: float) -> str:
 
 
 class Runner:
-    """Runs suites against one deadline; ``say`` receives every line meant for the person who watches."""
+    """Runs suites against one deadline; ``say`` receives every line meant for the person who watches.
 
-    def __init__(self, root: Path, say: Say, total_timeout_seconds: float) -> None:
+    ``started`` is when the whole run began, by the monotonic clock, which is one for all processes of a machine.
+    """
+
+    def __init__(self, root: Path, say: Say, total_timeout_seconds: float, started: float | None = None) -> None:
         self.root = root
         self.say = say
-        self.started = time.monotonic()
+        self.started = time.monotonic() if started is None else started
         self.deadline = self.started + total_timeout_seconds
         self.reports = root / "reports" / "test"
         self.python = sys.executable
@@ -69,6 +75,7 @@ class Runner:
             "PYTHONUNBUFFERED": "1",
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "ANSIBLE_NOCOLOR": "1",
+            "NO_COLOR": "1",
             **(extra or {}),
         }
         return process.run(command, log, bound, heartbeat, env=env)
@@ -157,8 +164,9 @@ class Runner:
         if ended.returncode == 0:
             total.passed += 1
         else:
-            total.fail(f"molecule {name}" + (" (stopped at its limit)" if ended.timed_out else ""))
-            self._show(log.read_text(encoding="utf-8", errors="replace"), 80)
+            text = log.read_text(encoding="utf-8", errors="replace")
+            total.fail(f"molecule {name}: " + ("stopped at its limit" if ended.timed_out else first_trouble(text)))
+            self._show(text, 80)
         self.say(f"    {name:<16} {'ok' if ended.returncode == 0 else 'FAILED':<8} {clock(ended.seconds)}")
         return total
 
@@ -176,6 +184,13 @@ class Runner:
             self.say(f"      ... {len(kept) - lines} lines more in reports/test/")
         for line in kept[-lines:]:
             self.say(f"      | {line}")
+
+
+def first_trouble(text: str) -> str:
+    """What failed first by Ansible's or molecule's output, with the lines after it; the last line when nothing did."""
+    lines = [line.strip(" │") for line in text.splitlines() if line.strip(" │")]
+    told = [at for at, line in enumerate(lines) if re.match(r"(fatal|failed): \[|\[?(ERROR|CRITICAL)\b", line)]
+    return " ".join(lines[told[0] :] if told else lines[-1:])[:TROUBLE_CHARACTERS] or "no output"
 
 
 def failure_part(text: str) -> str:

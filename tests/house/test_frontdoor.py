@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab.demo import process
-from tests.frontdoor import counts, leftovers, runner
-from tests.frontdoor.suites import SUITES, Suite, UnknownSuiteError, select
+from tests.frontdoor import beside, counts, leftovers, runner
+from tests.frontdoor.suites import SUITES, Suite, UnknownSuiteError, select, split
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = """
@@ -154,3 +154,102 @@ def test_no_test_is_outside_of_every_suite() -> None:
     roots = tuple(ROOT / path for suite in SUITES for path in suite.paths)
     tests = (ROOT / "tests").rglob("test_*.py")
     assert [path for path in tests if not any(path.is_relative_to(root) for root in roots)] == []
+
+
+def test_lanes_come_after_what_has_the_machine_for_itself() -> None:
+    alone, lanes = split(SUITES)
+    assert [suite.name for suite in alone] == ["lint", "unit", "model", "contract", "lab"]
+    assert [[suite.name for suite in lane] for lane in lanes] == [["integration", "molecule"], ["scenarios"]]
+    assert split(select("unit")) == (select("unit"), [])
+
+
+LANE_MAIN = """
+import signal, sys, time
+from pathlib import Path
+from tests.frontdoor.counts import Counts, Outcome
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+for name in options["--suites"].split(","):
+    if name == "crashes":
+        sys.exit(3)
+    if name == "waits":
+        Path(options["--lane"] + ".waits").touch()
+        try:
+            time.sleep(120)
+        except KeyboardInterrupt:
+            Path(options["--lane"] + ".ended").touch()
+            raise
+    counted = Counts(passed=2, failures=["why"], failed=1) if name == "fails" else Counts(passed=2)
+    Outcome(name, 1.5, counted).append(Path(options["--lane"]))
+sys.exit(4 if name == "lies" else 0)
+"""
+
+
+def _lane(*names: str) -> tuple[Suite, ...]:
+    return tuple(Suite(name, name, "pytest", 30, lane=names[0]) for name in names)
+
+
+def _fake_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes of lanes be the few lines above."""
+    (tmp_path / "fake.py").write_text(LANE_MAIN, encoding="utf-8")
+    popen = subprocess.Popen
+
+    def start(command: list[str], **more: object) -> subprocess.Popen[bytes]:
+        return popen(
+            [sys.executable, str(tmp_path / "fake.py"), *command[3:]], **{**more, "env": {"PYTHONPATH": str(ROOT)}}
+        )  # type: ignore[call-overload]  # more is what Popen takes
+
+    monkeypatch.setattr(beside.subprocess, "Popen", start)
+
+
+def test_lanes_run_side_by_side_and_what_does_not_come_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_lanes(tmp_path, monkeypatch)
+    lanes = [_lane("good", "fails"), _lane("also", "crashes", "never"), _lane("lies")]
+    now = time.monotonic()
+    found = beside.run(ROOT, lanes, tmp_path, now, now + 60)
+    assert [(one.suite, one.counts.passed, one.counts.failed) for one in found] == [
+        ("good", 2, 0),
+        ("fails", 2, 1),
+        ("also", 2, 0),
+        ("crashes", 0, 1),
+        ("never", 0, 1),
+        ("lies", 2, 1),
+    ]
+    assert found[1].counts.failures == ["why"]
+    assert "status 3" in found[3].counts.failures[0]
+    assert "no failure explains it" in found[5].counts.failures[0]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_lanes_are_ended_when_they_are_late_and_when_the_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    _fake_lanes(tmp_path, monkeypatch)
+    lanes = [_lane("waits"), _lane("good")]
+    waits = tmp_path / "lane-waits.jsonl.waits"
+    now = time.monotonic()
+
+    def sleep(_seconds: float) -> None:
+        time_sleep(0.05)
+        if waits.exists() and not late:
+            raise KeyboardInterrupt
+
+    time_sleep = time.sleep
+    monkeypatch.setattr(beside.time, "sleep", sleep)
+    if late:
+        monkeypatch.setattr(beside, "LATE_SECONDS", 2)
+        found = beside.run(ROOT, lanes, tmp_path, now, now)
+        assert [(one.suite, one.counts.failed) for one in found] == [("waits", 1), ("good", 0)]
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            beside.run(ROOT, lanes, tmp_path, now, now + 60)
+    assert (tmp_path / "lane-waits.jsonl.ended").exists(), "the lane may tidy up"
+
+
+def test_what_failed_first_is_in_the_summary() -> None:
+    text = "TASK [a]\n│ ok: [x]\n│ fatal: [x]: FAILED! => {\n│   msg: no space left\n│ }\nPLAY RECAP\n"
+    assert runner.first_trouble(text).startswith("fatal: [x]: FAILED! => { msg: no space left }")
+    assert runner.first_trouble("a\nCRITICAL no such scenario\n") == "CRITICAL no such scenario"
+    assert runner.first_trouble("a\nthe end\n\n") == "the end"
+    assert runner.first_trouble("") == "no output"

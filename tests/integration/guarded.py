@@ -10,7 +10,8 @@ from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.filter.properties import to_properties
 
-from tests.integration.services import ZooKeeperServer, free_ports
+from tests.integration.services import ZooKeeperServer
+from tests.ports import free_ports
 from tests.role_settings import role_settings
 
 # What JAAS files and Java's tokenizer are known to stumble over.

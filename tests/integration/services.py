@@ -21,6 +21,7 @@ from pathlib import Path
 from kazoo.client import KazooClient
 
 from lab.artifacts.unpack import unpacked
+from tests.ports import free_ports
 
 START_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
@@ -29,18 +30,6 @@ JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData
 
 class ServiceError(RuntimeError):
     """A service did not start or stop in time; the message ends with its log's last lines."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listened on a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def wait_for(what: str, condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
@@ -114,9 +103,11 @@ class Member:
         deadline = time.monotonic() + seconds
         while not self.ready():
             if not self.alive:
-                raise ServiceError(f"{self.name} ended while starting:\n{self.log_tail()}")
+                raise ServiceError(f"{self.name} ended while starting: {self.log_trouble()}\n{self.log_tail()}")
             if time.monotonic() > deadline:
-                raise ServiceError(f"{self.name} not ready within {seconds:.0f} s:\n{self.log_tail()}")
+                raise ServiceError(
+                    f"{self.name} not ready within {seconds:.0f} s: {self.log_trouble()}\n{self.log_tail()}"
+                )
             time.sleep(0.1)
 
     def stop(self, seconds: float = 30.0) -> None:
@@ -153,6 +144,14 @@ class Member:
         with self.log.open("rb") as stream:
             stream.seek(self._log_offset)
             return stream.read().decode(errors="replace")
+
+    def log_trouble(self) -> str:
+        """Return the first line since the start that tells of an error, and the one below it; else the last one."""
+        lines = self.log_since_start().splitlines() or ["(the log is empty)"]
+        for number, line in enumerate(lines):
+            if " ERROR " in line or " FATAL " in line:
+                return " ".join(lines[number : number + 2])
+        return lines[-1]
 
     def log_tail(self, lines: int = 15) -> str:
         """Return the log's last lines."""

@@ -8,7 +8,8 @@ import pytest
 
 from tests.integration.ansible_run import run_module
 from tests.integration.kafka_topics import topic
-from tests.integration.services import KafkaCluster, ZooKeeperEnsemble, free_ports, wait_for
+from tests.integration.services import KafkaCluster, ZooKeeperEnsemble, wait_for
+from tests.ports import free_ports
 
 MODULE = "holdfast.kafka.kafka_cluster_info"
 EVERYWHERE = {0: [1, 2, 3], 1: [2, 3, 1]}

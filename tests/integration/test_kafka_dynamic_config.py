@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.integration.ansible_run import run_module
-from tests.integration.services import KafkaCluster, free_ports
+from tests.integration.services import KafkaCluster
+from tests.ports import free_ports
 
 MODULE = "holdfast.kafka.kafka_dynamic_config"
 OURS = ("message.max.bytes", "log.retention.ms", "num.replica.fetchers")

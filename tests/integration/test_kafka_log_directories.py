@@ -11,7 +11,8 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.block_device import
 from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import judge
 from kazoo.client import KazooClient
 
-from tests.integration.services import KafkaBroker, ZooKeeperEnsemble, free_ports
+from tests.integration.services import KafkaBroker, ZooKeeperEnsemble
+from tests.ports import free_ports
 
 
 def test_a_lost_log_directory_is_made_anew_by_the_broker_and_noticed_only_by_us(

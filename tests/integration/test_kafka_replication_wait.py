@@ -13,7 +13,8 @@ from kafka.admin import KafkaAdminClient
 
 from tests.integration.ansible_run import run_module
 from tests.integration.kafka_topics import produce, topic
-from tests.integration.services import KafkaCluster, free_ports, wait_for
+from tests.integration.services import KafkaCluster, wait_for
+from tests.ports import free_ports
 
 MODULE = "holdfast.kafka.kafka_replication_wait"
 EVERYWHERE = {0: [1, 2, 3], 1: [2, 3, 1]}

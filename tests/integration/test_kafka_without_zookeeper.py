@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.kafka.plugins.module_utils.service_watch import ended_without_zookeeper
 
-from tests.integration.services import KafkaBroker, ZooKeeperEnsemble, free_ports, wait_for
+from tests.integration.services import KafkaBroker, ZooKeeperEnsemble, wait_for
+from tests.ports import free_ports
 
 
 def last_words(broker: KafkaBroker) -> list[str]:

@@ -16,7 +16,8 @@ import pytest
 from kazoo.client import KazooClient
 
 from tests.integration.ansible_run import ROOT
-from tests.integration.services import ZooKeeperEnsemble, free_ports
+from tests.integration.services import ZooKeeperEnsemble
+from tests.ports import free_ports
 
 
 def run_tasks(role: str, tasks_from: str, variables: dict[str, Any]) -> tuple[int, str]:

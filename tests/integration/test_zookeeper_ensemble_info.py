@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.ansible_run import run_module
-from tests.integration.services import ZooKeeperEnsemble, free_ports
+from tests.integration.services import ZooKeeperEnsemble
+from tests.ports import free_ports
 
 MODULE = "holdfast.kafka.zookeeper_ensemble_info"
 

@@ -28,7 +28,8 @@ from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id
 
 from tests.integration.certificates import Authority
 from tests.integration.guarded import AUTH, OTHER, Guarded, guarded_server
-from tests.integration.services import ZooKeeperEnsemble, free_ports
+from tests.integration.services import ZooKeeperEnsemble
+from tests.ports import free_ports
 
 ME = Auth(world_readable=True, **AUTH)
 SASL = Security(ME)

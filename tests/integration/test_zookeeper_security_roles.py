@@ -17,7 +17,8 @@ from tests.integration.ansible_run import run_module
 from tests.integration.certificates import Authority
 from tests.integration.claim_world import ClaimWorld
 from tests.integration.guarded import AUTH, PASSWORD, Guarded, guarded_server
-from tests.integration.services import KafkaBroker, free_ports
+from tests.integration.services import KafkaBroker
+from tests.ports import free_ports
 from tests.role_settings import role_settings
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.services import free_ports
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 BROKERS: list[dict[str, Any]] = [
