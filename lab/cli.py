@@ -175,7 +175,7 @@ def ssh(config: LabConfig, options: argparse.Namespace) -> int:
 
 def _become(command: list[str], environment: dict[str, str]) -> int:
     try:
-        os.execvpe(command[0], command, environment)  # noqa: S606
+        os.execvpe(command[0], command, environment)  # noqa: S606 - a list of words, no shell
     except FileNotFoundError:
         say(f"lab: the program {command[0]} was not found")
         return 127

@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a reader."""
         self._serve(b"")
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815 - http.server's names
 
     def do_POST(self) -> None:
         """Answer a smart client's negotiation."""
@@ -122,5 +122,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's names
         """Stay silent: the server's log is for what concerns the lab."""

@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         server = LabServer(config)
     except (MachineError, OSError, RuntimeError) as error:
-        log.error("the server cannot start: %s", error)  # noqa: TRY400
+        log.error("the server cannot start: %s", error)  # noqa: TRY400 - the sentence is enough, a traceback is not for users
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ended.set())

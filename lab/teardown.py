@@ -93,9 +93,9 @@ class _Removal:
             # The server is the oldest process and ends first: it must not replace what is taken from it.
             entries = self.ledger.entries(kind)
             for entry in entries if kind == "process" else reversed(entries):
-                _guarded(self.outcome, lambda entry=entry, step=step: step(entry))  # type: ignore[misc]
+                _guarded(self.outcome, lambda entry=entry, step=step: step(entry))  # type: ignore[misc]  # a lambda's defaults have no types
         for instance_id, (device, inode) in self.instances.items():
-            _guarded(self.outcome, lambda i=instance_id, d=device, n=inode: nspawn.sweep(i, d, n))  # type: ignore[misc]
+            _guarded(self.outcome, lambda i=instance_id, d=device, n=inode: nspawn.sweep(i, d, n))  # type: ignore[misc]  # a lambda's defaults have no types
 
     def _instance_roots(self) -> dict[str, tuple[int, int]]:
         found = {}

@@ -36,7 +36,7 @@ class UnauthorizedOperationError(AccessDeniedError):
 def install(context: LabContext) -> None:
     """Apply the patches; a fresh lab checks role sessions."""
     PATCHES.apply()
-    context.iam_mode = "roles"  # type: ignore[attr-defined]
+    context.iam_mode = "roles"  # type: ignore[attr-defined]  # a field of this file's own
     context.register_route("iam", lambda request: _route(context, request))
 
 
@@ -45,7 +45,7 @@ def _route(context: LabContext, request: LabRequest) -> dict[str, str]:
         mode = (request.body or {}).get("mode")
         if mode not in MODES:
             raise RouteError(400, f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
-        context.iam_mode = mode  # type: ignore[attr-defined]
+        context.iam_mode = mode  # type: ignore[attr-defined]  # a field of this file's own
         context.events.record("iam_mode", mode=mode)
     return {"mode": mode_of(context)}
 

@@ -116,7 +116,7 @@ def faults(seen: dict[str, Any], environment: str, cluster: str, known: Iterable
 class LookupModule(LookupBase):
     """Ansible's entry point."""
 
-    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:  # noqa: ARG002
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:  # noqa: ARG002 - LookupBase's signature
         """Return all faults of the inventory."""
         self.set_options(var_options=variables, direct=kwargs)
         found = faults(

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.kafka.plugins.module_utils import addresses
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker, View, view_from_metadata
 
@@ -54,6 +55,12 @@ class ReadError(RuntimeError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def require_library(module: AnsibleModule) -> None:
+    """Fail the module as C(missing_library) where kafka-python is not installed."""
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("kafka-python"), exception=IMPORT_ERROR, reason="missing_library")
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

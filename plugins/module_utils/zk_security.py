@@ -52,7 +52,7 @@ class Auth:
         if self.scheme == "sasl":
             return "sasl", self.username
         # ZooKeeper's own definition of a digest id, not a way to keep a password.
-        digest = hashlib.sha1(f"{self.username}:{self.password}".encode()).digest()  # noqa: S324
+        digest = hashlib.sha1(f"{self.username}:{self.password}".encode()).digest()  # noqa: S324 - ZooKeeper's definition
         return "digest", f"{self.username}:{base64.b64encode(digest).decode()}"
 
 

@@ -65,7 +65,7 @@ except ImportError:
     KazooException = Exception
 
 try:
-    import puresasl  # noqa: F401
+    import puresasl  # noqa: F401 - kazoo imports it for SASL
 
     HAS_PURESASL = True
 except ImportError:

@@ -16,7 +16,7 @@ description:
 author:
   - Holdfast contributors
 extends_documentation_fragment:
-  - holdfast.kafka.attributes
+  - holdfast.kafka.attributes.info
   - holdfast.kafka.kafka
   - holdfast.kafka.zookeeper
 options:
@@ -36,12 +36,6 @@ options:
     description: The path in ZooKeeper below which Kafka lives.
     type: str
     default: /kafka
-attributes:
-  check_mode:
-    support: full
-    details: It only reads.
-  diff_mode:
-    support: none
 seealso:
   - module: holdfast.kafka.kafka_replication_wait
   - module: holdfast.kafka.zookeeper_ensemble_info

@@ -82,7 +82,7 @@ import contextlib
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_dynamic, kafka_reader, kafka_settings
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 
@@ -155,9 +155,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if kafka_reader.IMPORT_ERROR:
-        message = missing_required_lib("kafka-python")
-        module.fail_json(msg=message, exception=kafka_reader.IMPORT_ERROR, reason="missing_library")
+    kafka_reader.require_library(module)
     try:
         options = kafka_reader.client_options(module.params)
         with contextlib.closing(kafka_settings.Settings(options)) as settings:

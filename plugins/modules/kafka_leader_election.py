@@ -109,7 +109,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, leader_election
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import View
 from ansible_collections.holdfast.kafka.plugins.module_utils.leader_election import Move, Scope
@@ -222,10 +222,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if kafka_reader.IMPORT_ERROR:
-        module.fail_json(
-            msg=missing_required_lib("kafka-python"), exception=kafka_reader.IMPORT_ERROR, reason="missing_library"
-        )
+    kafka_reader.require_library(module)
     parameters = module.params
     try:
         scope = scope_of(parameters)

@@ -21,7 +21,7 @@ description:
 author:
   - Holdfast contributors
 extends_documentation_fragment:
-  - holdfast.kafka.attributes
+  - holdfast.kafka.attributes.info
   - holdfast.kafka.kafka
 options:
   bootstrap_servers:
@@ -59,12 +59,6 @@ options:
   seconds_per_broker:
     description: How long one broker takes from its stop until it is back in sync, for RV(plan.expected_seconds).
     type: float
-attributes:
-  check_mode:
-    support: full
-    details: It only reads.
-  diff_mode:
-    support: none
 seealso:
   - module: holdfast.kafka.kafka_broker_stop
   - module: holdfast.kafka.kafka_cluster_info
@@ -212,7 +206,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, kafka_roll_plan, kafka_roll_rules
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_plan import Request
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_rules import Rules
@@ -261,10 +255,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if kafka_reader.IMPORT_ERROR:
-        module.fail_json(
-            msg=missing_required_lib("kafka-python"), exception=kafka_reader.IMPORT_ERROR, reason="missing_library"
-        )
+    kafka_reader.require_library(module)
     try:
         rules, request = request_of(module.params)
         options = kafka_reader.client_options(module.params)

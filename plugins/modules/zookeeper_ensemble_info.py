@@ -16,7 +16,7 @@ description:
 author:
   - Holdfast contributors
 extends_documentation_fragment:
-  - holdfast.kafka.attributes
+  - holdfast.kafka.attributes.info
 options:
   hosts:
     description: The servers' client addresses, as C(host) or C(host:port). The port is 2181 unless given.
@@ -32,12 +32,6 @@ options:
     description: How long to wait for one server's answer. The servers are asked at the same time.
     type: float
     default: 5
-attributes:
-  check_mode:
-    support: full
-    details: It only reads.
-  diff_mode:
-    support: none
 seealso:
   - module: holdfast.kafka.kafka_cluster_info
 """

@@ -207,7 +207,7 @@ def one_of_fifty_wins(p: Probe, loss: str, attach: Callable[[str], Any]) -> None
     nodes = [p.run(wait=None) for _ in range(50)]
     for node in nodes:
         p.until_state(node, "running")
-    results = outcomes([lambda node=node: attach(node) for node in nodes])  # type: ignore[misc]
+    results = outcomes([lambda node=node: attach(node) for node in nodes])  # type: ignore[misc]  # a lambda's defaults have no types
     assert results.count("ok") == 1, results
     assert set(results) == {"ok", loss}
     p.ec2.terminate_instances(InstanceIds=nodes)

@@ -262,7 +262,7 @@ def test_machine_makes_and_forgets_the_volume(strict: Probe) -> None:
     assert made == [(volume, 7 * 1024**3, None)]
     strict.ec2.delete_volume(VolumeId=volume)
     refused("InvalidVolume.NotFound", strict.show_volume, volume_id=volume)
-    strict.until(lambda: "volume_delete" in strict.machine.fake.verbs(volume), "forgotten")  # type: ignore[union-attr]
+    strict.until(lambda: "volume_delete" in strict.machine.fake.verbs(volume), "forgotten")  # type: ignore[union-attr]  # strict has a machine
 
 
 def test_volume_that_the_machine_cannot_make_is_in_error(strict: Probe) -> None:

@@ -98,7 +98,7 @@ def _words(history: History, last: dict[str, Verdict], expected: Expectation) ->
     for verdict in history.verdicts:
         if not verdict.succeeded:
             continue
-        mine = [write for write in by_node.get(verdict.node_id, []) if write.holder == verdict.instance_id]  # type: ignore[arg-type]
+        mine = [write for write in by_node.get(verdict.node_id, []) if write.holder == verdict.instance_id]  # type: ignore[arg-type]  # None finds nothing
         if verdict.version not in [write.version for write in mine]:
             yield Violation(
                 "false_win",

@@ -20,6 +20,7 @@ RULES: list[Callable[[Path], list[str]]] = [
     tree.playbooks_without_runbook,
     tree.broken_links,
     tree.action_group_faults,
+    tree.unexplained_suppressions,
 ]
 
 
@@ -48,6 +49,16 @@ def house(tmp_path: Path) -> Path:
     _write(tmp_path, "roles/thing/meta/argument_specs.yml", "---\n")
     _write(tmp_path, "roles/thing/tasks/main.yml", "---\n")
     _write(tmp_path, "molecule/thing/molecule.yml", "---\n")
+    _write(
+        tmp_path,
+        "lab/explained.py",
+        "x = 1  # noqa: S310, E501 - the lab\ny = 1  # type: ignore[misc]  # a lambda\nz = 1  # noqa: S1 (why)\n",
+    )
+    _write(
+        tmp_path,
+        "molecule/thing/verify.yml",
+        "- any: # noqa: no-handler - now\n  failed_when: false # the next task fails\n",
+    )
     return tmp_path
 
 
@@ -71,6 +82,12 @@ def test_a_good_house_breaks_no_rule(house: Path, rule: Callable[[Path], list[st
         (tree.broken_links, "docs/guide.md", "[gone](gone.md)\n"),
         (tree.action_group_faults, "plugins/modules/another_verb.py", "AnsibleAWSModule\n"),
         (tree.action_group_faults, "meta/runtime.yml", "action_groups:\n  aws:\n    - gone_verb\n"),
+        (tree.unexplained_suppressions, "lab/bare.py", "x = 1  # noqa\n"),
+        (tree.unexplained_suppressions, "lab/codes.py", "x = 1  # noqa: S310, E501\n"),
+        (tree.unexplained_suppressions, "lab/types.py", "x = 1  # type: ignore[arg-type, misc]\n"),
+        (tree.unexplained_suppressions, "roles/thing/tasks/main.yml", "- any:\n  failed_when: false\n"),
+        (tree.unexplained_suppressions, "roles/thing/tasks/main.yml", "- any:\n  ignore_errors: true\n"),
+        (tree.unexplained_suppressions, "playbooks/site.yml", "a: # noqa: var-naming[no-role-prefix]\n"),
     ],
 )
 def test_a_breach_is_found(house: Path, rule: Callable[[Path], list[str]], name: str, text: str) -> None:

@@ -17,6 +17,11 @@ PYTHON_LINES = 500
 # Folders that belong to one machine: a checkout's parent, a home, a tool manager's place.
 _MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_./-])/(work|farm|home)/[a-z]|/root/\.(pyenv|m2|cache)|/Users/")
 _TEXT_LIMIT_BYTES = 500_000
+_CODES = r"[\w\[\]-]+(?:, *[\w\[\]-]+)*"
+_SWITCHED_OFF = re.compile(
+    rf"# noqa\b(?:: *{_CODES})?|# type: ignore\b(?:\[{_CODES}\])?|^ *(?:failed_when: false|ignore_errors: (?:true|yes))"
+)
+_WHY = re.compile(r"\s*(?:-|#|\()\s*\w")
 
 
 def tracked(root: Path) -> list[Path]:
@@ -111,4 +116,17 @@ def action_group_faults(root: Path) -> list[str]:
     for name, path in sorted(modules.items()):
         if "AnsibleAWSModule" in path.read_text(encoding="utf-8") and name not in groups["aws"]:
             found.append(f"{name} talks to AWS and is not in the action group aws")
+    return found
+
+
+def unexplained_suppressions(root: Path) -> list[str]:
+    """Tracked lines that switch a rule or a failure off without the reason beside it."""
+    found = []
+    for path in (path for path in tracked(root) if path.suffix in (".py", ".yml")):
+        if path == Path(__file__) or path.name == "test_tree.py":
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            off = _SWITCHED_OFF.search(line)
+            if off and not _WHY.match(line, off.end()):
+                found.append(f"{path.relative_to(root)}:{number}: {line.strip()[:100]}")
     return found

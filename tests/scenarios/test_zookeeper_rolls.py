@@ -44,7 +44,7 @@ def _leader() -> Holder:
 
 def _batches(reports: Path) -> list[int]:
     """The servers in the order in which their turns ended."""
-    return [one["node_ids"][0] for one in _events(reports) if one["kind"] == "batch_end"]  # type: ignore[index]
+    return [one["node_ids"][0] for one in _events(reports) if one["kind"] == "batch_end"]  # type: ignore[index]  # a list of ids
 
 
 def _await_first_turn(roll: threading.Thread, reports: Path) -> None:

@@ -10,7 +10,7 @@ rest is the stock data source. This file goes into the lab's images as the packa
 # mypy: disable-error-code="import-not-found"
 from __future__ import annotations
 
-import cloudinit.sources.DataSourceEc2 as stock  # noqa: N813
+import cloudinit.sources.DataSourceEc2 as stock  # noqa: N813 - what it extends
 from cloudinit import sources
 
 

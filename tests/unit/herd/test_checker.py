@@ -22,12 +22,12 @@ BOUND_SECONDS = 10.0
 def won(name: str, node_id: int, version: int = 0, outcome: str = "claimed", **more: object) -> Verdict:
     """A claimant that says it holds this."""
     verdict = Verdict(name, 0, 100.0, 100.1, 101.0, outcome, node_id, version, attempts=((node_id, "create", "won"),))
-    return replace(verdict, **more)  # type: ignore[arg-type]
+    return replace(verdict, **more)  # type: ignore[arg-type]  # fields of the verdict
 
 
 def failed(name: str, reason: str = "no_candidate", **more: object) -> Verdict:
     """A claimant that gave up."""
-    return replace(Verdict(name, 0, 100.0, 100.1, 106.0, reason=reason), **more)  # type: ignore[arg-type]
+    return replace(Verdict(name, 0, 100.0, 100.1, 106.0, reason=reason), **more)  # type: ignore[arg-type]  # fields of the verdict
 
 
 @dataclass

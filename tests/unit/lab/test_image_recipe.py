@@ -78,7 +78,7 @@ def test_strip_removes_the_machines_own_and_keeps_the_rest(tmp_path):
 
 
 def test_layers_stay_while_something_stands_on_them(tmp_path):
-    store = ImageStore(tmp_path, None)  # type: ignore[arg-type]
+    store = ImageStore(tmp_path, None)  # type: ignore[arg-type]  # it is not asked
     layer = tmp_path / "ami-0child/layer"
     layer.mkdir(parents=True)
     (layer.parent / "image.json").write_text("[]")

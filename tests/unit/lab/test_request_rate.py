@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def rate(clock: Clock) -> RequestRate:
-    return RequestRate(Served(), LabContext(machine=FakeMachine(), delays=None), clock)  # type: ignore[arg-type]
+    return RequestRate(Served(), LabContext(machine=FakeMachine(), delays=None), clock)  # type: ignore[arg-type]  # no delays
 
 
 def ask(rate: RequestRate, action: str, authorization: str = EC2) -> str:

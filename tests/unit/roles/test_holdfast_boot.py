@@ -32,7 +32,7 @@ class World:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = (ROLE / "templates" / "holdfast-boot.j2").read_text()
-        made = jinja2.Environment(autoescape=False).from_string(  # noqa: S701
+        made = jinja2.Environment(autoescape=False).from_string(  # noqa: S701 - Python, not HTML
             text.replace("| comment", "")
         )
         source = made.render(
@@ -44,7 +44,7 @@ class World:
             ansible_managed="# managed",
         )
         self.boot = ModuleType("holdfast_boot")
-        exec(compile(source, "holdfast-boot", "exec"), self.boot.__dict__)  # noqa: S102
+        exec(compile(source, "holdfast-boot", "exec"), self.boot.__dict__)  # noqa: S102 - the program under test
         self.root = root
         self.node, self.settings = root / "node.yml", root / "boot.env"
         self.node.write_text(NODE)
@@ -352,7 +352,7 @@ def test_an_image_that_is_only_tried_out_is_no_failure(world: World) -> None:
     assert world.boot.main(["--unit"]) == 1, "it has user-data, which did not write node.yml"
 
     def nothing(_path: str) -> str:
-        raise urllib.error.HTTPError("", 404, "", None, io.BytesIO())  # type: ignore[arg-type]
+        raise urllib.error.HTTPError("", 404, "", None, io.BytesIO())  # type: ignore[arg-type]  # no headers
 
     world.boot.__dict__["metadata"] = nothing
     assert world.boot.main(["--unit"]) == 0

@@ -44,7 +44,7 @@ VALUES = {
 
 def unit(role: str) -> str:
     """The unit as the role writes it."""
-    environment = jinja2.Environment(autoescape=False, trim_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701
+    environment = jinja2.Environment(autoescape=False, trim_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701 - unit files
     environment.filters |= {"comment": "# {}".format, "quote": shlex.quote}
     text = (ROLES / role / "templates" / f"{role}.service.j2").read_text()
     return environment.from_string(text).render(VALUES)

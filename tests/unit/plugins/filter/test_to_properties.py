@@ -85,7 +85,7 @@ def test_refusals_name_the_key_and_the_reason(settings: dict[str, Any], word: st
 
 def test_a_list_is_no_dictionary() -> None:
     with pytest.raises(AnsibleFilterError, match="list"):
-        to_properties(["a"])  # type: ignore[arg-type]
+        to_properties(["a"])  # type: ignore[arg-type]  # the wrong type is the case
 
 
 VALUES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))

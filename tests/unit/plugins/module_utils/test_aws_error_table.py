@@ -253,7 +253,7 @@ def test_an_attach_that_somebody_else_won(kind: str, clock: list[float]) -> None
         reads[0] += model.name == DESCRIBE[kind]
         return answer(model, params, **more)
 
-    wire.answer = race  # type: ignore[method-assign]
+    wire.answer = race
     error, run = attach(kind, wire, clock)
     assert error is not None
     assert (error.reason, attaches(wire), run.changed) == ("conflict", 1, False)
@@ -331,7 +331,7 @@ def test_a_volume_with_two_holders_is_never_ours(clock: list[float]) -> None:
         status, told = answer(model, params, **more)
         return status, {**told, "Volumes": [both]}
 
-    wire.answer = two  # type: ignore[method-assign]
+    wire.answer = two
     error, _run = attach("volume", wire, clock)
     assert error is not None
     assert error.reason == "conflict"

@@ -161,7 +161,7 @@ def test_wait_ends_when_the_holder_is_gone() -> None:
             table.states["i-1"] = "terminated"
         return original(step)
 
-    table.answer = answer  # type: ignore[method-assign]
+    table.answer = answer
     assert outcome(table.done()) == (0, "taken_over", True)
 
 
@@ -185,7 +185,7 @@ def test_a_found_holder_starts_the_grace_period_again() -> None:
         table.states = {"i-1": "shutting-down"} if 20 <= table.now < 40 else {}
         return original(step)
 
-    table.answer = answer  # type: ignore[method-assign]
+    table.answer = answer
     assert outcome(table.done()) == (0, "taken_over", True)
     assert table.now >= 100
 
@@ -265,7 +265,7 @@ def test_lost_reply_of_a_claim_that_was_written() -> None:
             table.claims = claim(step.identity.node_id, ME, version=0)
         return original(step)
 
-    table.answer = answer  # type: ignore[method-assign]
+    table.answer = answer
     done = table.done()
     assert (done.outcome, done.changed, done.version) == ("claimed", True, 0)
     assert table.asked == ["ReadPool", "ReadClaims", "CreateClaim", "ReadClaims"]
@@ -285,12 +285,10 @@ def test_replies_that_are_always_lost_end() -> None:
 @pytest.mark.parametrize("reason", ["zookeeper_unreachable", "api_error"])
 def test_unavailable_service_is_waited_for_and_then_named(reason: str) -> None:
     table = Table(pool(None), timeout_seconds=30)
-    table.answer = (  # type: ignore[method-assign]
-        lambda step: (
-            Table.answer(table, step)
-            if isinstance(step, (steps.Wait, steps.ReadPool))
-            else steps.Unavailable(reason, "nobody answers", ("somebody",))
-        )
+    table.answer = lambda step: (
+        Table.answer(table, step)
+        if isinstance(step, (steps.Wait, steps.ReadPool))
+        else steps.Unavailable(reason, "nobody answers", ("somebody",))
     )
     failure = table.failed(reason)
     assert "nobody answers" in failure.message
@@ -299,7 +297,7 @@ def test_unavailable_service_is_waited_for_and_then_named(reason: str) -> None:
 
 def test_refusal_ends_at_once() -> None:
     table = Table(pool(None))
-    table.answer = lambda step: steps.Refused("auth", f"not yours: {step}")  # type: ignore[method-assign]
+    table.answer = lambda step: steps.Refused("auth", f"not yours: {step}")
     assert table.failed("auth").message == "not yours: ReadPool()"
 
 

@@ -40,7 +40,7 @@ def test_attachment_lost_to_my_own_request_is_a_change() -> None:
             table.reading = pool(ME)
         return original(step)
 
-    table.answer = answer  # type: ignore[method-assign]
+    table.answer = answer
     assert outcome(table.done()) == (0, "claimed", True)
 
 
@@ -55,5 +55,5 @@ def test_attachment_lost_to_somebody_else_is_none() -> None:
             race.reading = pool("i-new")
         return original(step)
 
-    race.answer = answer  # type: ignore[method-assign]
+    race.answer = answer
     race.failed("no_candidate")

@@ -309,7 +309,7 @@ def test_what_ec2_calls_one_holder_is_not_believed_of_the_next() -> None:
         asked.append(instance_id)
         return states[instance_id]
 
-    port.holder_state = holder_state  # type: ignore[method-assign, assignment]
+    port.holder_state = holder_state  # type: ignore[assignment]  # a simpler signature
     error, attach_run = attach(port)
     assert error.reason == "conflict"
     assert "i-2 (running)" in error.message

@@ -145,7 +145,7 @@ def test_still_registered(machine: Machine) -> None:
         machine.view = looks(1, 2, 3)
         return told
 
-    machine.run_command = run_command  # type: ignore[method-assign]
+    machine.run_command = run_command
     result = run_module(kafka_broker_stop, {**ARGUMENTS, "deregister_timeout_seconds": 0.3})
     assert (result["reason"], result["changed"], result["clean"]) == ("still_registered", True, True)
 
@@ -156,7 +156,7 @@ def test_stop_timeout(machine: Machine) -> None:
         machine.active = "active"
         return told
 
-    machine.run_command = run_command  # type: ignore[method-assign]
+    machine.run_command = run_command
     result = run_module(kafka_broker_stop, {**ARGUMENTS, "stop_timeout_seconds": 0.3})
     assert (result["reason"], result["changed"], result["stop_seconds"]) == ("stop_timeout", True, None)
 

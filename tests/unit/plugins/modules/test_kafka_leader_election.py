@@ -147,7 +147,7 @@ def test_a_replica_that_comes_into_sync_in_time_is_elected(cluster: Cluster) -> 
             cluster.view = replace(behind, partitions=(part([2, 1], leader=1),))
         return cluster.view
 
-    cluster.read = read  # type: ignore[method-assign]
+    cluster.read = read
     result = run_module(kafka_leader_election, {**ARGUMENTS, "timeout_seconds": 20})
     assert (result["failed"], result["moved_count"], cluster.asked) == (False, 1, [{"t": [0]}])
 
