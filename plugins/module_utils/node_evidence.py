@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import without_secrets
+from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import without_secrets
 
 #: Of a unit's properties, those that tell how it fares. None of them carries a command line or an environment.
 PROPERTIES = (

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import HIDDEN, without_secrets
+
 #: What happens in a roll, in the order in which a batch goes through it; C(sample) is only a measurement.
 KINDS = (
     "run_start",
@@ -32,13 +34,8 @@ KINDS = (
     "run_end",
 )
 SECRET_KEY = re.compile(r"(?i)password|passwd|secret|token|credential|jaas|_pem$|private_key")
-SECRET_TEXT = re.compile(r"(?i)([\w.\-]*(?:password|passwd|secret|token|credential|jaas)[\w.\-]*[\"']?\s*[=:]\s*).*")
-ADDRESS_USER = re.compile(r"//[^/\s]+@")
-ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{12,}\b")
-PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|\Z)", re.DOTALL)
 LONGEST_TEXT = 4000
 LONGEST_LIST = 500
-HIDDEN = "***"
 
 
 class BrokenRecordError(ValueError):
@@ -59,12 +56,6 @@ class Event:
     def line(self) -> str:
         """Return the event as the record has it, without the line's end."""
         return json.dumps({**asdict(self), "node_ids": list(self.node_ids)}, separators=(",", ":"), sort_keys=True)
-
-
-def without_secrets(text: str) -> str:
-    """Return a text of any number of lines that may be shown: passwords and keys are left out, the rest stays."""
-    text = ACCESS_KEY.sub(HIDDEN, PEM.sub(HIDDEN, text))
-    return SECRET_TEXT.sub(rf"\1{HIDDEN}", ADDRESS_USER.sub(f"//{HIDDEN}@", text))
 
 
 def cleaned(value: Any) -> Any:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import without_secrets
+
 #: Runs a command; exit code, stdout, stderr.
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -22,8 +24,6 @@ PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "ConditionResult
 RECOVERY = re.compile(
     r"recover|loading|completed load|loaded \d+ logs|skipping recovery|truncat|rebuilding", re.IGNORECASE
 )
-SECRET = re.compile(r"(?i)([\w.\-]*(?:password|passwd|secret|token|credential|jaas)[\w.\-]*\s*[=:]\s*).*")
-URL_USER = re.compile(r"//[^/@\s]+@")
 #: What Kafka says before it ends because of an exception, which stands in the line after.
 FATAL = ("Fatal error during KafkaServer startup", "Exiting Kafka due to fatal exception")
 #: The exceptions of a broker that reached no ZooKeeper server, or none with a quorum.
@@ -111,11 +111,6 @@ def judge(service: Service, restarts_before: int, restart_limit: int) -> Fault |
     return None
 
 
-def without_secrets(line: str) -> str:
-    """Return a line that may be shown."""
-    return SECRET.sub(r"\1***", URL_USER.sub("//***@", line))[:LINE_CHARACTERS]
-
-
 def last_recovery_line(lines: Sequence[str]) -> str:
     """Return the newest line that speaks of loading or repairing logs, with its time; empty when none does."""
     return next((line for line in reversed(lines) if RECOVERY.search(line)), "")
@@ -162,7 +157,8 @@ class Systemd:
 
     def last_words(self) -> str:
         """Return the newest lines of its journal for a failure's message."""
-        lines = [without_secrets(line) for line in self._journal(JOURNAL_LINES, "cat")]
+        shown = without_secrets("\n".join(self._journal(JOURNAL_LINES, "cat")))
+        lines = [line[:LINE_CHARACTERS] for line in shown.splitlines()]
         return f" Its last lines: {' | '.join(lines)}" if lines else " Its journal is empty."
 
     def _journal(self, count: int, form: str) -> list[str]:
