@@ -10,7 +10,6 @@ Nothing here knows Ansible; the cluster, the unit, the lock and the clock are gi
 from __future__ import annotations
 
 import dataclasses
-import math
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error impo
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_reader import ReadError
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_rules import Member, Refusal, Rules
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker, View
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.service_watch import Service
 
 #: How often systemd is asked while the process ends.
@@ -86,11 +86,8 @@ class Order:
         if self.node_id not in self.batch:
             batch = ", ".join(map(str, sorted(self.batch)))
             raise ValueError(f"node_id is {self.node_id}, and batch_node_ids has only {batch}")
-        for name in ("gate_timeout_seconds", "poll_seconds", "stop_timeout_seconds", "deregister_timeout_seconds"):
-            value = getattr(self, name)
-            least = 0 if name == "gate_timeout_seconds" else 0.1
-            if not math.isfinite(value) or value < least:
-                raise ValueError(f"{name} is {value:g}; it must be {least:g} or more")
+        require_numbers(vars(self), ["gate_timeout_seconds"], 0)
+        require_numbers(vars(self), ("poll_seconds", "stop_timeout_seconds", "deregister_timeout_seconds"), 0.1)
         return self
 
 

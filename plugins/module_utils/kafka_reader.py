@@ -18,6 +18,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.kafka.plugins.module_utils import addresses
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker, View, view_from_metadata
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 IMPORT_ERROR: str | None = None
 try:
@@ -91,14 +92,15 @@ def client_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
         raise ReadError("bad_parameter", f"bootstrap_servers: {error}") from error
     if not servers:
         raise ReadError("bad_parameter", "bootstrap_servers names no server")
-    seconds = parameters["request_timeout_seconds"]
-    if seconds <= 0:
-        raise ReadError("bad_parameter", f"request_timeout_seconds must be positive, not {seconds:g}")
+    try:
+        require_numbers(parameters, ["request_timeout_seconds"])
+    except ValueError as error:
+        raise ReadError("bad_parameter", str(error)) from error
     if parameters["security_protocol"].startswith("SASL") and not (
         parameters["sasl_mechanism"] and parameters["sasl_username"] and parameters["sasl_password"]
     ):
         raise ReadError("bad_parameter", "SASL needs sasl_mechanism, sasl_username and sasl_password")
-    milliseconds = max(1, int(seconds * 1000))
+    milliseconds = max(1, int(parameters["request_timeout_seconds"] * 1000))
     options = {
         "bootstrap_servers": servers,
         "client_id": "holdfast",

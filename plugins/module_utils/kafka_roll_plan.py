@@ -10,7 +10,6 @@ before each stop counts with the ISR.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_roll_b
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_roll_rules as rules_of
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_rules import Refusal, Rules
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Partition, View
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 MODES = ("serial", "rack")
 
@@ -92,8 +92,8 @@ def checked(request: Request, rules: Rules) -> Request:
     if request.mode == "serial" and request.max_parallel not in (None, 1):
         raise ValueError(f"max_parallel is {request.max_parallel}, and mode=serial rolls one broker at a time")
     seconds = request.seconds_per_broker
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"seconds_per_broker is {seconds}; it must be positive")
+    if seconds is not None:
+        require_numbers(vars(request), ["seconds_per_broker"])
     targets = rules_of.known(request.target_node_ids, rules.members, "target_node_ids")
     return Request(targets, request.mode, request.max_parallel, seconds)
 

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.attach_rules import Reading
 from ansible_collections.holdfast.kafka.plugins.module_utils.imds import Imds, ImdsError, Myself
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 POOL_OPTIONS: dict[str, dict[str, Any]] = {
     "tag_cluster": {"type": "str", "default": "holdfast:cluster"},
@@ -33,9 +33,10 @@ def check_attach(module: Any, resource: str) -> None:
     params = module.params
     if not params[resource].strip():
         fail(module, "bad_parameter", f"{resource} is {params[resource]!r}; name the resource to attach.")
-    for name in ("timeout_seconds", "poll_seconds"):
-        if not math.isfinite(params[name]) or params[name] < 0:
-            fail(module, "bad_parameter", f"{name} is {params[name]}; it must be 0 or more.")
+    try:
+        require_numbers(params, ("timeout_seconds", "poll_seconds"), 0)
+    except ValueError as error:
+        fail(module, "bad_parameter", f"{error}.")
 
 
 def make_imds(module: Any, **extra: Any) -> Imds:

@@ -10,6 +10,7 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import claims_path
 from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader, Ec2Port, make_reader
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import PatternError, scheme_from_options
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_security import claims_argument_spec, show_who
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
@@ -33,11 +34,9 @@ def operator_reader(module: Any, ec2: Ec2Port, roles: list[str]) -> ClusterReade
             claims_path(params["cluster"], role)
         scheme = scheme_from_options(params)
         reader = make_reader(params, ec2, scheme)
+        require_numbers(params, ["grace_period_seconds"], 0)
     except (PatternError, ValueError) as error:
         fail(module, "bad_parameter", str(error))
-    if params["grace_period_seconds"] < 0:
-        told = f"grace_period_seconds is {params['grace_period_seconds']}; it must be 0 or more."
-        fail(module, "bad_parameter", told)
     library = missing_library(params["zookeeper_auth"]) if roles else None
     if library:
         fail(module, "missing_library", missing_required_lib(library))

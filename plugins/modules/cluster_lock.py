@@ -162,7 +162,6 @@ reason:
   type: str
 """
 
-import math
 import time
 from contextlib import closing
 from typing import Any
@@ -172,6 +171,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_lock
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_record import Owner, Record, Stamp
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_store import LockStore
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
 
 LEAST_EXPIRE_SECONDS = 30.0
@@ -188,10 +188,11 @@ def opened(params: dict[str, Any]) -> LockStore:
         chroot = zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
         path = lock_record.lock_path(params["cluster"], chroot)
         token = None if params["token"] is None else lock_record.token_from(params["token"])
+        require_numbers(params, ["expire_seconds"], LEAST_EXPIRE_SECONDS)
         hosts, security = zk_security.checked_hosts(params) or [], zk_security.from_parameters(params)
     except ValueError as error:
         raise HoldfastError("bad_parameter", f"{str(error).rstrip('.')}.") from error
-    state, expire = params["state"], params["expire_seconds"]
+    state = params["state"]
     wanted: list[str] = []
     if params["force"]:
         wanted = ["force_reason", "by"]
@@ -209,8 +210,6 @@ def opened(params: dict[str, Any]) -> LockStore:
         fault = f"state {state} needs {' and '.join(missing)}"
     elif token is not None and token.path != path:
         fault = f"the token is for {token.path}, and the lock of this cluster is {path}"
-    elif not math.isfinite(expire) or expire < LEAST_EXPIRE_SECONDS:
-        fault = f"expire_seconds is {expire:g}; it must be {LEAST_EXPIRE_SECONDS:g} or more"
     if fault:
         raise HoldfastError("bad_parameter", f"{fault}.")
     library = missing_library(params["zookeeper_auth"])

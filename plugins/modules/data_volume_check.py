@@ -163,6 +163,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import block_device, volume_refusals
 from ansible_collections.holdfast.kafka.plugins.module_utils.block_device import DeviceError
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import (
     DATA_DIRECTORY,
     Content,
@@ -354,10 +355,13 @@ def main() -> None:
     )
     device, notes = module.params["device_path"], Notes()
     try:
+        require_numbers(module.params, ["uuid_timeout_seconds"], 0)
         if module.params["owner"]:
             pwd.getpwnam(module.params["owner"])
     except KeyError:
         module.fail_json(msg=f"owner {module.params['owner']} is no user of this host.", reason="bad_parameter")
+    except ValueError as error:
+        module.fail_json(msg=f"{error}.", reason="bad_parameter")
     try:
         if device:
             result = check_device(device, module.params, module.run_command, notes, check_mode=module.check_mode)

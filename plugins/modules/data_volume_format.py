@@ -68,7 +68,7 @@ filesystem:
 reason:
   description:
     - One of V(device_missing), V(not_a_block_device), V(probe_failed), V(read_failed), V(not_blank),
-      V(duplicate_uuid), V(mkfs_failed), V(uuid_link_missing).
+      V(duplicate_uuid), V(mkfs_failed), V(uuid_link_missing), V(bad_parameter).
   returned: failure
   type: str
 """
@@ -78,6 +78,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import block_device
 from ansible_collections.holdfast.kafka.plugins.module_utils.block_device import DeviceError
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 
 def mkfs_command(params: dict[str, Any]) -> list[str]:
@@ -123,9 +124,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        require_numbers(module.params, ["uuid_timeout_seconds"], 0)
         result = format_device(module.params, module.check_mode, module.run_command)
     except DeviceError as error:
         module.fail_json(msg=f"No filesystem made: {error}.", reason=error.reason)
+    except ValueError as error:
+        module.fail_json(msg=f"No filesystem made: {error}.", reason="bad_parameter")
     module.exit_json(**result)
 
 

@@ -121,7 +121,6 @@ reason:
   type: str
 """
 
-import math
 import time
 from typing import Any
 
@@ -131,6 +130,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api,
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import (
     PatternError,
@@ -257,12 +257,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    for name in ("poll_seconds", "timeout_seconds"):
-        if not math.isfinite(module.params[name]) or module.params[name] <= 0:
-            fail(module, "bad_parameter", f"{name} is {module.params[name]:g}; it must be positive.")
     try:
+        require_numbers(module.params, ("poll_seconds", "timeout_seconds"))
         scheme = scheme_from_options(module.params)
-    except PatternError as error:
+    except (PatternError, ValueError) as error:
         fail(module, "bad_parameter", str(error))
     ec2, scaling = Ec2(module), Api(module, "autoscaling")
     run = Replacement(module.params, scheme, ec2, scaling)

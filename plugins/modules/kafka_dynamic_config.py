@@ -85,6 +85,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_dynamic, kafka_reader, kafka_settings
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 POLL_SECONDS = 0.5
 
@@ -156,6 +157,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     kafka_reader.require_library(module)
+    try:
+        require_numbers(module.params, ["timeout_seconds"])
+    except ValueError as error:
+        module.fail_json(msg=f"{error}. Nothing was changed.", reason="bad_parameter")
     try:
         options = kafka_reader.client_options(module.params)
         with contextlib.closing(kafka_settings.Settings(options)) as settings:

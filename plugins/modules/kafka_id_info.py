@@ -120,6 +120,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.kafka.plugins.module_utils import zk_security
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.volume_content import Verdict, judge_cluster
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_errors import (
     ZkAuthError,
@@ -245,6 +246,7 @@ def main() -> None:
     try:
         chroot = zk_security.checked_chroot(module.params["chroot"], "chroot")
         hosts = zk_security.checked_hosts(module.params)
+        require_numbers(module.params, ["timeout_seconds"])
         session = ZkSession(hosts or [], zk_security.from_parameters(module.params))
     except ValueError as error:
         module.fail_json(msg=str(error), reason="bad_parameter")

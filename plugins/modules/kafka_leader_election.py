@@ -104,7 +104,6 @@ reason:
 """
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -113,13 +112,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, leader_election
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import View
 from ansible_collections.holdfast.kafka.plugins.module_utils.leader_election import Move, Scope
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 
 def scope_of(parameters: Mapping[str, Any]) -> Scope:
-    """Return which partitions count; ReadError ``bad_parameter`` when that or the times can never work."""
-    for name in ("timeout_seconds", "poll_seconds"):
-        if not math.isfinite(parameters[name]) or parameters[name] <= 0:
-            raise kafka_reader.ReadError("bad_parameter", f"{name} must be positive, not {parameters[name]:g}")
+    """Return which partitions count; ReadError ``bad_parameter`` when that can never work."""
     for name in ("node_ids", "topics"):
         if parameters[name] is not None and not parameters[name]:
             raise kafka_reader.ReadError("bad_parameter", f"{name} is empty; leave it out to mean all")
@@ -225,10 +222,11 @@ def main() -> None:
     kafka_reader.require_library(module)
     parameters = module.params
     try:
+        require_numbers(parameters, ("timeout_seconds", "poll_seconds"))
         scope = scope_of(parameters)
         options = kafka_reader.client_options(parameters)
-    except kafka_reader.ReadError as error:
-        module.fail_json(msg=str(error), reason=error.reason)
+    except (ValueError, kafka_reader.ReadError) as error:
+        module.fail_json(msg=str(error), reason="bad_parameter")
     election = Election(options, scope)
     with contextlib.closing(election):
         try:

@@ -198,6 +198,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, service_watch
 from ansible_collections.holdfast.kafka.plugins.module_utils.addresses import Address
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.replication_watch import (
     Decision,
     Goal,
@@ -208,31 +209,28 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.replication_watch i
 
 
 def goal_of(parameters: Mapping[str, Any]) -> Goal:
-    """Return the goal; ReadError ``bad_parameter`` when the parameters make none."""
+    """Return the goal; ValueError when the parameters make none."""
     try:
         hosts = {int(node_id): str(host) for node_id, host in parameters["expected_hosts"].items()}
     except ValueError as error:
-        raise kafka_reader.ReadError(
-            "bad_parameter", f"expected_hosts has a key that is no node id: {error}"
-        ) from error
+        raise ValueError(f"expected_hosts has a key that is no node id: {error}") from error
     node_ids = tuple(sorted(set(parameters["node_ids"])))
     whole = parameters["scope"] == "cluster"
     if parameters["service"] and len(node_ids) != 1:
-        raise kafka_reader.ReadError("bad_parameter", "service belongs to one broker, and node_ids must name it")
+        raise ValueError("service belongs to one broker, and node_ids must name it")
     if not node_ids and not whole:
-        raise kafka_reader.ReadError("bad_parameter", "node_ids names no broker; with scope=cluster it need not")
+        raise ValueError("node_ids names no broker; with scope=cluster it need not")
     if set(hosts) - set(node_ids):
-        raise kafka_reader.ReadError("bad_parameter", "expected_hosts names a broker that node_ids does not")
-    for name in ("stable_reads", "timeout_seconds", "poll_seconds", "service_restart_limit"):
-        if parameters[name] <= 0:
-            raise kafka_reader.ReadError("bad_parameter", f"{name} must be positive, not {parameters[name]:g}")
+        raise ValueError("expected_hosts names a broker that node_ids does not")
+    require_numbers(parameters, ("stable_reads", "timeout_seconds", "poll_seconds", "service_restart_limit"))
+    require_numbers(parameters, ("stall_timeout_seconds", "slice_seconds"), 0)
     return Goal(
         node_ids=node_ids,
         expected_hosts=hosts,
         whole_cluster=whole,
         stable_reads=parameters["stable_reads"],
         timeout_seconds=parameters["timeout_seconds"],
-        stall_timeout_seconds=max(0.0, parameters["stall_timeout_seconds"]),
+        stall_timeout_seconds=parameters["stall_timeout_seconds"],
     )
 
 
@@ -384,8 +382,8 @@ def main() -> None:
     try:
         goal = goal_of(parameters)
         options = kafka_reader.client_options(parameters)
-    except kafka_reader.ReadError as error:
-        module.fail_json(msg=str(error), reason=error.reason, state="failed")
+    except (ValueError, kafka_reader.ReadError) as error:
+        module.fail_json(msg=str(error), reason="bad_parameter", state="failed")
     service = service_watch.Systemd(parameters["service"], module.run_command) if parameters["service"] else None
     waiting = Waiting(goal, options, parameters["resume"], service, parameters["service_restart_limit"])
     with contextlib.closing(waiting):

@@ -258,7 +258,6 @@ reason:
   type: str
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -282,6 +281,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.module_support impo
     make_imds,
     whoami,
 )
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_declared import (
     VARIABLE,
     lacking,
@@ -305,7 +305,6 @@ NUMBERS = (
     "timeout_seconds",
     "held_wait_seconds",
     "poll_seconds",
-    "device_index",
 )
 
 
@@ -326,12 +325,10 @@ def check_parameters(module: Any) -> TagScheme:
         zk_security.from_parameters(params)
         zk_security.checked_chroot(params["zookeeper_chroot"], "zookeeper_chroot")
         params["zookeeper_hosts"] = zk_security.checked_hosts(params)
+        require_numbers(params, NUMBERS, 0)
+        require_numbers(params, ["device_index"], 1)
     except (PatternError, ValueError) as error:
         refuse(module, "bad_parameter", str(error))
-    for name in NUMBERS:
-        least = 1 if name == "device_index" else 0
-        if not math.isfinite(params[name]) or params[name] < least:
-            refuse(module, "bad_parameter", f"{name} is {params[name]}; it must be {least} or more.")
     library = missing_library(params["zookeeper_auth"]) if params["strategy"] == "zookeeper" else None
     if library:
         fail(module, "missing_library", missing_required_lib(library))

@@ -119,6 +119,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import addresses, zk_4lw
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 
 def main() -> None:
@@ -133,17 +134,18 @@ def main() -> None:
     )
     timeout = module.params["timeout_seconds"]
     try:
+        require_numbers(module.params, ["timeout_seconds"])
+    except ValueError as error:
+        module.fail_json(msg=f"{error}.", reason="bad_parameter")
+    try:
         hosts = [addresses.parse(text, default_port=2181) for text in module.params["hosts"]]
     except ValueError as error:
         module.fail_json(msg=f"hosts: {error}", reason="bad_parameter")
     expected = len(hosts) if module.params["expected"] is None else module.params["expected"]
     if not hosts or len(set(hosts)) < len(hosts):
         module.fail_json(msg="hosts must name each server once, and at least one", reason="bad_parameter")
-    if timeout <= 0 or expected < len(hosts):
-        module.fail_json(
-            msg=f"timeout_seconds ({timeout:g}) must be positive, expected ({expected}) not below the number of hosts",
-            reason="bad_parameter",
-        )
+    if expected < len(hosts):
+        module.fail_json(msg=f"expected ({expected}) must not be below the number of hosts", reason="bad_parameter")
 
     def question(address: addresses.Address, word: str) -> str:
         return zk_4lw.ask(address, word, timeout)

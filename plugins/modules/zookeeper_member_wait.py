@@ -89,6 +89,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import addresses, service_watch, zk_4lw, zk_member
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 
 ANSWER_SECONDS = 3.0
 
@@ -112,9 +113,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     parameters = module.params
-    for name in ("service_restart_limit", "poll_seconds", "timeout_seconds"):
-        if parameters[name] <= 0:
-            module.fail_json(msg=f"{name} must be positive, not {parameters[name]:g}", reason="bad_parameter")
+    try:
+        require_numbers(parameters, ("service_restart_limit", "poll_seconds", "timeout_seconds"))
+    except ValueError as error:
+        module.fail_json(msg=f"{error}.", reason="bad_parameter")
     try:
         host = addresses.parse(parameters["host"], default_port=2181)
         peers = [addresses.parse(text, default_port=2181) for text in parameters["peers"]]

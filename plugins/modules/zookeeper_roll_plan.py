@@ -132,11 +132,11 @@ reason:
   type: str
 """
 
-import math
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import zk_roll_gate, zk_roll_plan, zk_upgrade
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_roll_module import ask_all, read_addresses
 
 
@@ -151,9 +151,7 @@ def _parameters(params: dict[str, Any]) -> tuple[dict[int, Any], list[int], dict
     strangers = sorted(str(one) for one in params["skipped"] if str(one) not in {str(known) for known in servers})
     if strangers:
         raise ValueError(f"skipped names {', '.join(strangers)}, which is no server of the ensemble")
-    for name in ("timeout_seconds", "seconds_per_server"):
-        if not math.isfinite(params[name]) or params[name] <= 0:
-            raise ValueError(f"{name} must be positive, not {params[name]:g}")
+    require_numbers(params, ("timeout_seconds", "seconds_per_server"))
     return servers, targets, {int(one): str(why) for one, why in params["skipped"].items()}
 
 

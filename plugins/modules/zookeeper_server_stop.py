@@ -142,12 +142,12 @@ reason:
   type: str
 """
 
-import math
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_lock, zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
+from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.service_watch import Systemd
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_roll_module import ask_all, read_addresses
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
@@ -176,9 +176,7 @@ def _checked(params: dict[str, Any]) -> dict[int, Any]:
     servers = read_addresses(params["servers"])
     if params["node_id"] not in servers:
         raise ValueError(f"node_id {params['node_id']} is none of the servers ({', '.join(map(str, servers))})")
-    for name in SECONDS:
-        if not math.isfinite(params[name]) or params[name] <= 0:
-            raise ValueError(f"{name} must be positive, not {params[name]:g}")
+    require_numbers(params, SECONDS)
     return servers
 
 

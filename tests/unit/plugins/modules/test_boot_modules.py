@@ -104,6 +104,12 @@ def test_what_the_volumes_say_is_compared_with_zookeeper(
     assert (result["failed"], result.get("reason")) == (reason is not None, reason)
 
 
+@pytest.mark.parametrize("seconds", [0, "nan", "inf"])
+def test_a_wait_without_a_bound_asks_nobody(zookeeper: type[Zookeeper], seconds: float | str) -> None:
+    zookeeper.error = AssertionError("asked")
+    assert run_module(kafka_id_info, {**ASK, "timeout_seconds": seconds})["reason"] == "bad_parameter"
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -142,6 +143,15 @@ def test_nobody_is_compared_unless_asked(host: Host) -> None:
     host.content = replace(OURS, owners={1001: "data"}, free_bytes=0, free_inodes=0)
     assert run_module(data_volume_check, CHECK)["state"] == "owned"
     assert run_module(data_volume_check, {**CHECK, "owner": "nobody-of-this-host"})["reason"] == "bad_parameter"
+
+
+@pytest.mark.parametrize(("module", "arguments"), [(data_volume_check, CHECK), (data_volume_format, FORMAT)])
+def test_an_endless_wait_is_refused_before_anything_is_done(
+    host: Host, module: ModuleType, arguments: dict[str, Any]
+) -> None:
+    host.probe = Probe(zeroed=True)
+    result = run_module(module, {**arguments, "uuid_timeout_seconds": "nan"})
+    assert (result["failed"], result.get("reason"), host.ran) == (True, "bad_parameter", [])
 
 
 def test_an_empty_volume_belongs_to_nobody_yet(host: Host) -> None:

@@ -227,7 +227,7 @@ def test_an_aws_error(world: World, meaning: Meaning, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"poll_seconds": 0}, {"timeout_seconds": -1}, {"name_patterns": {"kafka": "no-id"}}]
+    "arguments", [{"poll_seconds": 0}, {"timeout_seconds": "nan"}, {"name_patterns": {"kafka": "no-id"}}]
 )
 def test_bad_parameters(world: World, arguments: dict[str, Any]) -> None:
     assert world.run(**arguments)["reason"] == "bad_parameter"

@@ -10,8 +10,17 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, kafka_registry, zk_session
-from ansible_collections.holdfast.kafka.plugins.modules import kafka_cluster_info, kafka_replication_wait
+from ansible_collections.holdfast.kafka.plugins.module_utils import (
+    kafka_reader,
+    kafka_registry,
+    kafka_settings,
+    zk_session,
+)
+from ansible_collections.holdfast.kafka.plugins.modules import (
+    kafka_cluster_info,
+    kafka_dynamic_config,
+    kafka_replication_wait,
+)
 
 SOMEWHERE = {"bootstrap_servers": ["10.0.0.1"]}
 BOTH = pytest.mark.parametrize(
@@ -109,16 +118,38 @@ def test_bad_parameters_of_kafka_cluster_info(
         ({"node_ids": [1], "expected_hosts": {"x": "h"}}, "no node id"),
         ({"node_ids": [1], "stable_reads": 0}, "stable_reads"),
         ({"node_ids": [1], "timeout_seconds": 0}, "timeout_seconds"),
+        ({"node_ids": [1], "timeout_seconds": "nan"}, "timeout_seconds is nan"),
+        ({"node_ids": [1], "timeout_seconds": "inf"}, "timeout_seconds is inf"),
+        ({"node_ids": [1], "poll_seconds": "nan"}, "poll_seconds is nan"),
+        ({"node_ids": [1], "stall_timeout_seconds": "nan"}, "stall_timeout_seconds is nan"),
+        ({"node_ids": [1], "stall_timeout_seconds": -1}, "stall_timeout_seconds is -1"),
+        ({"node_ids": [1], "request_timeout_seconds": "nan"}, "request_timeout_seconds is nan"),
         ({"node_ids": [1, 2], "service": "kafka.service"}, "service belongs to one"),
         ({"node_ids": [1], "bootstrap_servers": ["kafka:none"]}, "kafka:none"),
     ],
 )
 def test_bad_parameters_of_kafka_replication_wait(
-    arguments: dict[str, Any], word: str, capsys: pytest.CaptureFixture[str]
+    arguments: dict[str, Any], word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kafka_reader, "Reader", _never)
     result = run(kafka_replication_wait, capsys, **{"bootstrap_servers": ["127.0.0.1:1"], **arguments})
     assert (result["failed"], result["reason"]) == (True, "bad_parameter")
     assert word in result["msg"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "nan", "inf"])
+@pytest.mark.parametrize("name", ["timeout_seconds", "request_timeout_seconds"])
+def test_bounds_of_kafka_dynamic_config_are_judged_before_any_broker_is_asked(
+    name: str, seconds: float | str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_settings, "Settings", _never)
+    result = run(kafka_dynamic_config, capsys, **SOMEWHERE, properties={"num.io.threads": 9}, **{name: seconds})
+    assert (result["failed"], result["reason"]) == (True, "bad_parameter")
+    assert f"{name} is {seconds}; it must be positive" in result["msg"]
+
+
+def _never(_options: Any) -> None:
+    raise AssertionError("a broker was asked")
 
 
 def _refusing(reason: str) -> Any:

@@ -20,6 +20,7 @@ from ansible_collections.holdfast.kafka.plugins.modules import zookeeper_ensembl
         {"hosts": ["127.0.0.1", "127.0.0.1:2181"]},
         {"hosts": ["127.0.0.1"], "expected": 0},
         {"hosts": ["127.0.0.1"], "timeout_seconds": 0},
+        {"hosts": ["127.0.0.1"], "timeout_seconds": "nan"},
     ],
 )
 def test_bad_parameters(arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,14 @@ def test_check_mode_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"host": "h:none"}, {"peers": ["h:none"]}, {"timeout_seconds": 0}, {"poll_seconds": 0}]
+    "arguments",
+    [
+        {"host": "h:none"},
+        {"peers": ["h:none"]},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": "nan"},
+        {"poll_seconds": 0},
+    ],
 )
 def test_bad_parameters(monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]) -> None:
     assert wait(monkeypatch, [SERVING, AWAY, AWAY], **arguments)["reason"] == "bad_parameter"

@@ -87,7 +87,7 @@ def test_an_upgrade_that_no_roll_can_make_is_refused(
         ({"target_node_ids": [4]}, "[4]"),
         ({"target_node_ids": []}, "at least one"),
         ({"skipped": {"9": "why"}}, "skipped names 9"),
-        ({"timeout_seconds": 0}, "timeout_seconds"),
+        ({"timeout_seconds": "nan"}, "timeout_seconds"),
         ({"seconds_per_server": -1}, "seconds_per_server"),
         ({"to_version": "3.9"}, "3.9"),
     ],

@@ -237,7 +237,7 @@ def test_a_lock_needs_its_library(monkeypatch: pytest.MonkeyPatch, library: str)
         ({"servers": {}}, "no server"),
         ({"zookeeper_hosts": ["a:none"]}, "zookeeper_hosts[0]"),
         ({"zookeeper_auth": {"username": "", "password": "x"}}, "zookeeper_auth"),
-        *[({name: value}, name) for name in zookeeper_server_stop.SECONDS for value in (0, -1)],
+        *[({name: value}, name) for name in zookeeper_server_stop.SECONDS for value in (0, -1, "nan")],
     ],
 )
 def test_bad_parameters_touch_nothing(monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], words: str) -> None:
