@@ -10,7 +10,6 @@ Nothing here knows Ansible; the cluster, the unit, the lock and the clock are gi
 from __future__ import annotations
 
 import dataclasses
-import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any, Protocol
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_roll_gate, kafka_roll_rules
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_reader import ReadError
-from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_rules import Member, Refusal, Rules
+from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_rules import Refusal, Rules
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker, View
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.service_watch import Service
@@ -272,20 +271,3 @@ class Stop:
 
     def _unread(self, error: ReadError) -> HoldfastError:
         return HoldfastError(error.reason, f"the gate could not be evaluated and nothing was stopped: {error}")
-
-
-def require_local(member: Member) -> None:
-    """HoldfastError ``wrong_host`` unless this host has the broker's address: its unit would be another's."""
-    try:
-        found = socket.getaddrinfo(member.host, 0, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise HoldfastError("wrong_host", f"broker {member.node_id}'s address {member.host}: {error}") from error
-    for family, kind, protocol, _name, address in found:
-        with socket.socket(family, kind, protocol) as probe:
-            try:
-                probe.bind(address)
-            except OSError:
-                continue  # not an address of this host; the next may be
-            return
-    told = f"this host does not have the address {member.host} of broker {member.node_id}; its unit would be another's"
-    raise HoldfastError("wrong_host", f"{told}. Look at how the inventory reaches the node")

@@ -162,10 +162,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.kafka.plugins.module_utils import (
-    broker_stop,
     cluster_lock,
     kafka_reader,
     kafka_roll_rules,
+    local_host,
     lock_record,
     service_watch,
     zk_security,
@@ -250,7 +250,8 @@ def missing_library(parameters: Mapping[str, Any]) -> str | None:
 
 def carry_out(stop: Stop, check_mode: bool) -> bool:
     """Stop the broker, or look whether that could be done; return whether something was or would be changed."""
-    broker_stop.require_local(stop.rules.members[stop.order.node_id])
+    member = stop.rules.members[stop.order.node_id]
+    local_host.require_local(f"broker {member.node_id}", member.host)
     due = stop.due()
     if check_mode:
         if due:

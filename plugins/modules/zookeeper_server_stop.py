@@ -28,7 +28,7 @@ options:
     type: dict
     required: true
   node_id:
-    description: The server of this host.
+    description: The server of this host. The host must have its address.
     type: int
     required: true
   unit:
@@ -135,6 +135,7 @@ reason:
     - V(gate_closed) means that nothing was stopped, because the ensemble could not spare the server within the bound.
     - V(lock_lost) and V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed) speak of the lock;
       nothing was stopped.
+    - V(wrong_host) when this host does not have the server's address; nothing was stopped.
     - V(stop_failed), V(stop_timeout) and V(service_failed) speak of the unit.
     - V(rest_not_serving) means that it is stopped and the others are not in order without it.
     - V(bad_parameter) and V(missing_library) speak of the call.
@@ -145,7 +146,12 @@ reason:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_lock, zk_security
+from ansible_collections.holdfast.kafka.plugins.module_utils import (
+    cluster_lock,
+    local_host,
+    lock_record,
+    zk_security,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.service_watch import Systemd
@@ -203,20 +209,23 @@ def main() -> None:
     )
     params = module.params
     zk_security.show_who(module)
+    lock = params["lock"]
     try:
         servers = _checked(params)
+        if lock is not None:
+            lock_record.token_from(lock)
         security = zk_security.from_parameters(params)
         port = zk_security.port_of(params)
         hosts = zk_security.checked_hosts(params) or [f"{address.host}:{port}" for address in servers.values()]
     except ValueError as error:
         module.fail_json(msg=f"{str(error).rstrip('.')}.", reason="bad_parameter")
-    library = missing_library(params["zookeeper_auth"]) if params["lock"] else None
+    library = missing_library(params["zookeeper_auth"]) if lock is not None else None
     if library:
         module.fail_json(msg=missing_required_lib(library), reason="missing_library")
 
     def prove_lock() -> None:
-        if params["lock"]:
-            cluster_lock.check(hosts, params["lock"], security, read_only=module.check_mode)
+        if lock is not None:
+            cluster_lock.check(hosts, lock, security, read_only=module.check_mode)
 
     run = StopRun(
         order=Order(
@@ -229,7 +238,9 @@ def main() -> None:
         unit=Unit(params["unit"], module.run_command),
         prove_lock=prove_lock,
     )
+    node_id = run.order.node_id
     try:
+        local_host.require_local(f"server {node_id}", servers[node_id].host)
         result = run.run(check=module.check_mode)
     except HoldfastError as error:
         module.fail_json(msg=error.message, reason=error.reason, **{**run.result, **error.extra})

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
+PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
+ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 PLAY = {"holdfast_cluster": "orders", "holdfast_role": "kafka", "holdfast_region": "eu-central-1"}
 
 
@@ -20,12 +22,27 @@ def play(tasks: list[dict[str, Any]], **variables: Any) -> subprocess.CompletedP
     body = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
     body["vars"] = {"ansible_python_interpreter": sys.executable, **PLAY, **variables}
     return subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "/dev/stdin", "-i", "localhost,", "--check"],
+        [PLAYBOOK, "/dev/stdin", "-i", "localhost,", "--check"],
         check=False,
         input=json.dumps([body]),
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        env=ENVIRONMENT,
         timeout=120,
     )
+
+
+def run_plays(plays: list[dict[str, Any]], inventory: Path, *arguments: str) -> tuple[int, str]:
+    """Run plays; return the status and the output."""
+    done = subprocess.run(
+        [PLAYBOOK, "/dev/stdin", "-i", str(inventory), *arguments],
+        check=False,
+        input=json.dumps(plays),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr

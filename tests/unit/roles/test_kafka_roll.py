@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ import pytest
 import yaml
 
 from tests.ports import free_ports
+from tests.unit.roles.role_run import run_plays
 
-ROOT = Path(__file__).resolve().parents[3]
 BROKERS: list[dict[str, Any]] = [
     {"node_id": number, "availability_zone": f"z{number}", "private_ip": f"192.0.2.{number}", "volumes": [{}]}
     for number in (1, 2, 3)
@@ -42,27 +39,6 @@ PLAY = [
 ]
 
 
-def play(plays: list[dict[str, Any]], inventory: Path, *arguments: str) -> tuple[int, str]:
-    """Run plays; return the status and the output."""
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "/dev/stdin",
-            "-i",
-            str(inventory),
-            *arguments,
-        ],
-        check=False,
-        input=json.dumps(plays),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        timeout=300,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 def identities(tmp_path: Path, *arguments: str, brokers: list[dict[str, Any]] = BROKERS) -> tuple[int, str, list[str]]:
     """Run the entry point; return the status, the output and the targets."""
     inventory = {
@@ -77,7 +53,7 @@ def identities(tmp_path: Path, *arguments: str, brokers: list[dict[str, Any]] = 
         }
     }
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
-    status, output = play(PLAY, tmp_path / "hosts.yml", *arguments)
+    status, output = run_plays(PLAY, tmp_path / "hosts.yml", *arguments)
     told = [line.split("TARGET ", 1)[1].strip() for line in output.splitlines() if "TARGET " in line]
     return status, output, sorted(told)
 
@@ -128,7 +104,7 @@ def part(tmp_path: Path, name: str, host: dict[str, Any]) -> tuple[int, str]:
     inventory = {"all": {"hosts": {"localhost": {**local, "kafka_roll_plan": plan}, "c-kafka-1": shared}}}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
     tasks = [{"include_role": {"name": "holdfast.kafka.kafka_roll", "tasks_from": name}}]
-    return play([{"hosts": "c-kafka-1", "gather_facts": False, "tasks": tasks}], tmp_path / "hosts.yml", "--check")
+    return run_plays([{"hosts": "c-kafka-1", "gather_facts": False, "tasks": tasks}], tmp_path / "hosts.yml", "--check")
 
 
 def test_a_host_that_ssh_does_not_reach_is_refused_before_anything_is_stopped(tmp_path: Path) -> None:

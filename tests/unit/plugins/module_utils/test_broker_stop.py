@@ -10,11 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import broker_stop
 from ansible_collections.holdfast.kafka.plugins.module_utils.broker_stop import Order, Stop
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_reader import ReadError
-from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_roll_rules import Member
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import Broker, View
 from ansible_collections.holdfast.kafka.plugins.module_utils.service_watch import Service
 
@@ -280,24 +278,3 @@ def test_check_mode_without_an_answer() -> None:
 def test_an_order_that_can_never_be_done(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         stop_of(World([OPEN], [RUNS]), **change)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.9.8.7"])
-def test_an_address_of_this_host(host: str) -> None:
-    broker_stop.require_local(Member(1, host))
-
-
-def test_an_address_of_another_host() -> None:
-    with pytest.raises(HoldfastError) as caught:
-        broker_stop.require_local(Member(1, "192.0.2.1"))
-    assert (caught.value.reason, "192.0.2.1" in caught.value.message) == ("wrong_host", True)
-
-
-def test_a_name_that_stands_for_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(*_arguments: Any, **_options: Any) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr(broker_stop.socket, "getaddrinfo", nobody)
-    with pytest.raises(HoldfastError) as caught:
-        broker_stop.require_local(Member(1, "broker-1"))
-    assert (caught.value.reason, "not known" in caught.value.message) == ("wrong_host", True)

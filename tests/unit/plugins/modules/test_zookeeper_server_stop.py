@@ -14,7 +14,7 @@ from ansible_collections.holdfast.kafka.plugins.modules import zookeeper_server_
 
 from tests.unit.plugins.modules.in_process import run_module
 
-SERVERS = {"1": "192.0.2.11", "2": "192.0.2.12", "3": "192.0.2.13"}
+SERVERS = {"1": "127.0.0.11", "2": "127.0.0.12", "3": "127.0.0.13"}
 TOKEN = {"path": "/holdfast/orders/locks/roll", "run_id": "run-1", "generation": 1}
 MODES = {"l": "leader", "f": "follower", "s": "standalone"}
 
@@ -115,7 +115,7 @@ def test_a_gate_that_opens_within_its_bound_is_waited_for(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("modes", "words"), [("fl-", "192.0.2.13:2181: refused"), ("fli", "192.0.2.13"), ("ff-", "no server leads")]
+    ("modes", "words"), [("fl-", "127.0.0.13:2181: refused"), ("fli", "127.0.0.13"), ("ff-", "no server leads")]
 )
 def test_a_gate_that_stays_closed_stops_nothing(monkeypatch: pytest.MonkeyPatch, modes: str, words: str) -> None:
     world = World(monkeypatch, modes)
@@ -181,7 +181,7 @@ def test_a_unit_that_waits_for_its_next_start_is_stopped(monkeypatch: pytest.Mon
 
 
 def test_a_lone_server_is_stopped_when_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = {"1": "192.0.2.11"}
+    alone = {"1": "127.0.0.11"}
     assert World(monkeypatch, "s", rest="-").run(servers=alone)["reason"] == "gate_closed"
     result = World(monkeypatch, "s", rest="-").run(servers=alone, interruption_allowed=True)
     assert (result["outcome"], "rest_seconds" in result) == ("stopped", False)
@@ -190,7 +190,7 @@ def test_a_lone_server_is_stopped_when_that_is_allowed(monkeypatch: pytest.Monke
 def test_the_rest_that_does_not_serve_fails_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     result = World(monkeypatch, "flf", rest="-ii").run()
     assert (result["reason"], result["changed"]) == ("rest_not_serving", True)
-    assert "192.0.2.12:2181" in result["msg"]
+    assert "127.0.0.12:2181" in result["msg"]
 
 
 def test_a_stop_that_systemd_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +221,14 @@ def test_a_host_without_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.run()["reason"] == "service_failed"
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_another_servers_unit_is_left_alone(monkeypatch: pytest.MonkeyPatch, check: bool) -> None:
+    world = World(monkeypatch, "flf")
+    result = world.run(servers={**SERVERS, "1": "192.0.2.1"}, lock=TOKEN, check=check)
+    assert (result["reason"], result["changed"], world.commands) == ("wrong_host", False, [])
+    assert "192.0.2.1 of server 1" in result["msg"]
+
+
 @pytest.mark.parametrize("library", ["kazoo", "pure-sasl"])
 def test_a_lock_needs_its_library(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     world = World(monkeypatch, "flf")
@@ -235,6 +243,8 @@ def test_a_lock_needs_its_library(monkeypatch: pytest.MonkeyPatch, library: str)
         ({"node_id": 4}, "node_id 4"),
         ({"servers": {"x": "a"}}, "'x'"),
         ({"servers": {}}, "no server"),
+        ({"lock": {}}, "the lock's token"),
+        ({"lock": {"path": "x"}}, "the lock's token"),
         ({"zookeeper_hosts": ["a:none"]}, "zookeeper_hosts[0]"),
         ({"zookeeper_auth": {"username": "", "password": "x"}}, "zookeeper_auth"),
         *[({name: value}, name) for name in zookeeper_server_stop.SECONDS for value in (0, -1, "nan")],
