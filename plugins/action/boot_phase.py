@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.kafka.plugins.module_utils import boot_record, boot_story
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 _ARGUMENTS = {
     "phase": {"type": "str"},
@@ -46,7 +47,7 @@ class ActionModule(ActionBase):
         if noted:
             self._display.display(boot_story.phase_line(record["phases"], phase, arguments["detail"]))
         if arguments["failure"] is not None:
-            now = boot_record.iso(time.time())
+            now = utc_time(time.time(), "milliseconds")
             told = boot_story.failure_line(record["phases"], now, arguments["failure"], arguments["reason"])
             self._display.display(told)
             result["msg"] = told

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _CLOUD_INIT_STATUS = "/run/cloud-init/status.json"
@@ -16,12 +17,6 @@ _CLOUD_INIT_STATUS = "/run/cloud-init/status.json"
 
 #: With one of these a run has ended: well, by giving the instance up, or by leaving it to a person.
 ENDINGS = frozenset({"signalled", "finished", "gave_up", "kept"})
-
-
-def iso(epoch_seconds: float) -> str:
-    """UTC with milliseconds, as 2030-01-02T03:04:05.678Z."""
-    text = datetime.fromtimestamp(epoch_seconds, tz=UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def current_boot_id() -> str:
@@ -53,7 +48,7 @@ def add_phase(record: dict[str, Any], phase: str, now: float) -> bool:
     """Note the phase unless this boot has it already; says whether it was noted."""
     if phase in record["phases"]:
         return False
-    record["phases"][phase] = iso(now)
+    record["phases"][phase] = utc_time(now, "milliseconds")
     return True
 
 
@@ -77,7 +72,7 @@ def cloud_init_times(status: dict[str, Any]) -> dict[str, str]:
     start = v1.get("init-local", {}).get("start")
     end = v1.get("init", {}).get("finished")
     found = {"cloud_init_start": start, "cloud_init_end": end}
-    return {name: iso(value) for name, value in found.items() if value}
+    return {name: utc_time(value, "milliseconds") for name, value in found.items() if value}
 
 
 def machine_times() -> dict[str, str]:
@@ -85,7 +80,7 @@ def machine_times() -> dict[str, str]:
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     machine_start = next(float(line.split()[1]) for line in lines if line.startswith("btime "))
     stat = Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace")
-    times = {"system_start": iso(process_start(stat, machine_start, os.sysconf("SC_CLK_TCK")))}
+    times = {"system_start": utc_time(process_start(stat, machine_start, os.sysconf("SC_CLK_TCK")), "milliseconds")}
     status = Path(_CLOUD_INIT_STATUS)
     if status.exists():
         times |= cloud_init_times(json.loads(status.read_text(encoding="utf-8")))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -45,10 +45,6 @@ def claims_path(cluster: str, role: str) -> str:
     return f"/holdfast/{cluster}/{role}/claims"
 
 
-def _stamp(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def encode(identity: Identity, instance_id: str | None, wall: float) -> bytes:
     """Return the znode's value that names C(instance_id) as the holder since C(wall) (C(None): given back)."""
     value = {
@@ -60,7 +56,7 @@ def encode(identity: Identity, instance_id: str | None, wall: float) -> bytes:
         "availability_zone": identity.availability_zone,
         "eni_id": identity.eni.id,
         "volume_ids": [volume.id for volume in identity.volumes],
-        "claimed_at": _stamp(wall),
+        "claimed_at": utc_time(wall),
     }
     return json.dumps(value, separators=(",", ":")).encode()
 

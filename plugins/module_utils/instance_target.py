@@ -21,15 +21,15 @@ COMPARED = (("ImageId", "image"), ("InstanceType", "instance type"))
 
 def holder_of(identity: Identity) -> str:
     """Return the instance that has the identity's interface; HoldfastError when nobody has, or it is on its way."""
-    name = f"{identity.cluster}-{identity.role}-{identity.node_id}"
     holders = {part.instance_id for part in identity.parts()} - {None, ""}
     if not identity.eni.instance_id:
         raise HoldfastError(
-            "free", f"Nobody holds {name} ({identity.eni.id}), so there is nothing to replace. Wait for its instance."
+            "free",
+            f"Nobody holds {identity.name} ({identity.eni.id}), so there is nothing to replace. Wait for its instance.",
         )
     if len(holders) > 1:
         told = ", ".join(sorted(str(one) for one in holders))
-        raise HoldfastError("parts_split", f"The parts of {name} are attached to different instances: {told}.")
+        raise HoldfastError("parts_split", f"The parts of {identity.name} are attached to different instances: {told}.")
     return str(identity.eni.instance_id)
 
 
@@ -83,14 +83,13 @@ def differences(instance: Mapping[str, Any], template: Mapping[str, Any]) -> lis
 
 def return_fault(identity: Identity, former: str, states: Mapping[str, str]) -> str | None:
     """Say what keeps the identity from being held by another instance; None when it is."""
-    name = f"{identity.cluster}-{identity.role}-{identity.node_id}"
     now = identity.eni.instance_id
     if now == former:
-        return f"{former} ({states.get(former, 'unknown to EC2')}) still has {name}"
+        return f"{former} ({states.get(former, 'unknown to EC2')}) still has {identity.name}"
     if not now:
-        return f"nobody has {name} yet; {former} is {states.get(former, 'unknown to EC2')}"
+        return f"nobody has {identity.name} yet; {former} is {states.get(former, 'unknown to EC2')}"
     away = [volume.id for volume in identity.volumes if volume.instance_id != now]
-    return f"{now} has the interface of {name} and not yet {', '.join(away)}" if away else None
+    return f"{now} has the interface of {identity.name} and not yet {', '.join(away)}" if away else None
 
 
 def last_activity(activities: Sequence[Mapping[str, Any]]) -> str:

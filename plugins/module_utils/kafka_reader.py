@@ -131,7 +131,7 @@ def reason_of(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _explained(options: Mapping[str, Any], doing: str) -> Iterator[None]:
+def explained(options: Mapping[str, Any], doing: str) -> Iterator[None]:
     """Turn kafka-python's errors into ReadError."""
     try:
         yield
@@ -180,20 +180,25 @@ def silent(options: Mapping[str, Any], brokers: Iterable[Broker]) -> frozenset[i
     return frozenset(broker.node_id for broker in suspects)
 
 
+def connected(options: Mapping[str, Any]) -> KafkaAdminClient:
+    """Return a client to close; ReadError."""
+    # kafka-python reports each lost connection on its own; what matters arrives here as an error.
+    logging.getLogger("kafka").addHandler(logging.NullHandler())
+    logging.getLogger("kafka").propagate = False
+    with explained(options, "connect to Kafka"):
+        return KafkaAdminClient(**options)
+
+
 class Reader:
     """A connection to a cluster. Construct it once, read often, close it."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        # kafka-python reports each lost connection on its own; what matters arrives here as an error.
-        logging.getLogger("kafka").addHandler(logging.NullHandler())
-        logging.getLogger("kafka").propagate = False
         self._options = options
-        with _explained(options, "connect to Kafka"):
-            self._client = KafkaAdminClient(**options)
+        self._client = connected(options)
 
     def read(self) -> View:
         """Return brokers and partitions, nothing else: two requests."""
-        with _explained(self._options, "read the cluster's metadata"):
+        with explained(self._options, "read the cluster's metadata"):
             return view_from_metadata(self._client.describe_cluster(), self._client.describe_topics())
 
     def read_in_full(self, witness: int | None = None) -> View:
@@ -202,10 +207,10 @@ class Reader:
         Any broker is asked, or the ``witness``: a broker that is cut off from the others tells what it last heard.
         """
         with self._asking(witness):
-            with _explained(self._options, "read the cluster's metadata"):
+            with explained(self._options, "read the cluster's metadata"):
                 cluster = self._client.describe_cluster()
                 topics = self._client.describe_topics()
-            with _explained(self._options, f"read the topics' {MIN_ISR}"):
+            with explained(self._options, f"read the topics' {MIN_ISR}"):
                 minima = self._min_insync_replicas([topic["name"] for topic in topics])
             return view_from_metadata(cluster, topics, minima, self._reassigning())
 
@@ -226,7 +231,7 @@ class Reader:
 
     def replica_bytes(self, node_ids: Sequence[int]) -> dict[tuple[str, int, int], int]:
         """Return the size in bytes of each replica on the given brokers, by (topic, partition, broker)."""
-        with _explained(self._options, "read the log directories"):
+        with explained(self._options, "read the log directories"):
             answers = self._client.describe_log_dirs(brokers=list(node_ids))
         return {
             (topic["name"], partition["partition_index"], answer["broker"]): partition["partition_size"]
@@ -239,7 +244,7 @@ class Reader:
 
     def elect_preferred(self, partitions: Mapping[str, Sequence[int]]) -> dict[str, str]:
         """Have the preferred replicas of these partitions elected; return what the controller said against which."""
-        with _explained(self._options, "elect preferred leaders"):
+        with explained(self._options, "elect preferred leaders"):
             wanted = {topic: list(numbers) for topic, numbers in partitions.items()}
             self._forget_controller()
             answer = self._client.elect_leaders(ElectionType.PREFERRED, wanted, raise_errors=False)
@@ -268,7 +273,7 @@ class Reader:
     def _reassigning(self) -> list[tuple[str, int]] | None:
         """Return the partitions on the move; None while no controller is there to tell, as after its death."""
         try:
-            with _explained(self._options, "read the reassignments"):
+            with explained(self._options, "read the reassignments"):
                 self._forget_controller()
                 moving = self._client.list_partition_reassignments()
         except ReadError as error:

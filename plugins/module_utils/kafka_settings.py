@@ -7,15 +7,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_dynamic import Described
-from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_reader import _explained as explained
+from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_reader import connected, explained
 
 try:
-    from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType, KafkaAdminClient
+    from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
     from kafka.errors import for_code
 except ImportError:  # kafka_reader.IMPORT_ERROR tells the module
     pass
@@ -29,11 +28,8 @@ class Settings:
     """A connection to a cluster. Close it."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        logging.getLogger("kafka").addHandler(logging.NullHandler())
-        logging.getLogger("kafka").propagate = False
         self._options = options
-        with explained(options, "connect to Kafka"):
-            self._client = KafkaAdminClient(**options)
+        self._client = connected(options)
 
     def node_ids(self) -> list[int]:
         """Return the registered brokers."""

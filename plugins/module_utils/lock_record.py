@@ -14,10 +14,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import NAME
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 FORMAT = 1
 #: Servers of an ensemble keep their clocks by NTP; after another was elected, this much is allowed for.
@@ -102,11 +102,6 @@ def lock_path(cluster: str, chroot: str = "", name: str = "roll") -> str:
     return f"{chroot}/holdfast/{cluster}/locks/{name}"
 
 
-def utc(seconds: float) -> str:
-    """Write a time as records have it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def encode(record: Record) -> bytes:
     """Return the znode's value; version and time are ZooKeeper's to keep."""
     value = {
@@ -174,7 +169,7 @@ def told(path: str, record: Record | None, left: float | None = None) -> dict[st
         "readable": record is None or record.readable,
         "generation": record.generation if record else 0,
         **(asdict(owner) if owner else {}),
-        "renewed_at": utc(record.written.seconds) if record else None,
+        "renewed_at": utc_time(record.written.seconds) if record else None,
         "seconds_left": None if left is None or owner is None else round(left, 1),
         "ended": dict(record.ended) if record and record.ended else None,
     }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils import service_watch
 from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import without_secrets
 
 #: Of a unit's properties, those that tell how it fares. None of them carries a command line or an environment.
@@ -58,13 +59,13 @@ def collect(
             problems.append(f"{error}")
             return ""
 
-    state = output(["systemctl", "show", f"--property={','.join(PROPERTIES)}", unit])
+    state = output(service_watch.show(unit, PROPERTIES))
     journal = output(
         ["journalctl", f"--unit={unit}", f"--lines={lines}", "--output=short-iso-precise", "--no-pager", "--quiet"]
     )
     return {
         "unit": unit,
-        "state": dict(line.split("=", 1) for line in state.splitlines() if "=" in line),
+        "state": service_watch.shown(state),
         "journal": [line[:LONGEST_LINE] for line in without_secrets(journal).splitlines()[-lines:]],
         "memory_available_bytes": _available(read("meminfo")),
         "filesystems": _filesystems(read("mounts"), problems),

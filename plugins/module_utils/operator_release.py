@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_record import Claim, encode
 from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import (
@@ -22,6 +21,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.claim_rules import 
     of_another_pool,
 )
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity, PoolReading
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 REFUSALS = (
     "not_found",
@@ -121,7 +121,7 @@ def released_record(verdict: OperatorRelease, by: str, why: str, wall: float) ->
     assert verdict.identity is not None
     value = json.loads(encode(verdict.identity, None, wall))
     value["released"] = {
-        "at": datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "at": utc_time(wall),
         "by": by,
         "reason": why,
         "previous_holder": verdict.previous_holder,

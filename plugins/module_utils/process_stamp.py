@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.kafka.plugins.module_utils import service_watch
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 #: Runs a command; exit code, stdout, stderr.
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -111,7 +113,7 @@ def differences(seen: Seen) -> list[dict[str, str]]:
 def report(seen: Seen, now: float) -> dict[str, Any]:
     """Return the module's result; ``now`` is the time in epoch seconds."""
     found = differences(seen)
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - seen.age_seconds)) if seen.running else ""
+    since = utc_time(now - seen.age_seconds) if seen.running else ""
     return {
         "unit": seen.unit,
         "running": seen.running,
@@ -172,10 +174,10 @@ class Host:
         )
 
     def _systemd(self, unit: str) -> dict[str, str]:
-        code, out, err = self._run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", unit])
+        code, out, err = self._run(service_watch.show(unit, PROPERTIES))
         if code != 0:
             raise HoldfastError("read_failed", f"systemd does not tell the state of {unit}: {err.strip() or code}.")
-        return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        return service_watch.shown(out)
 
     @staticmethod
     def _age_seconds(told: Mapping[str, str]) -> float:

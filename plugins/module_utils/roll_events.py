@@ -11,10 +11,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import HIDDEN, without_secrets
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
 #: What happens in a roll, in the order in which a batch goes through it; C(sample) is only a measurement.
 KINDS = (
@@ -75,11 +76,6 @@ def _hidden(key: str, value: Any) -> bool:
     return bool(SECRET_KEY.search(key)) and not isinstance(value, bool | int | float | None)
 
 
-def stamp(wall: float) -> str:
-    """Write a time in UTC with milliseconds."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def next_event(
     before: Sequence[Event], wall: float, kind: str, batch: int | None, node_ids: Sequence[int], detail: Any
 ) -> Event:
@@ -94,7 +90,7 @@ def next_event(
     if before:
         # A controller's clock that is set back must not turn the order around.
         seconds = max(wall - datetime.fromisoformat(before[0].at).timestamp(), before[-1].seconds)
-    return Event(stamp(wall), round(seconds, 3), kind, batch, tuple(node_ids), cleaned(detail))
+    return Event(utc_time(wall, "milliseconds"), round(seconds, 3), kind, batch, tuple(node_ids), cleaned(detail))
 
 
 def parse(text: str) -> list[Event]:

@@ -72,9 +72,19 @@ class Fault:
     own: bool
 
 
+def show(unit: str, properties: Sequence[str]) -> list[str]:
+    """Return the command that asks systemd for a unit's properties."""
+    return ["systemctl", "show", f"--property={','.join(properties)}", unit]
+
+
+def shown(text: str) -> dict[str, str]:
+    """Read what C(show) answers."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
 def parse(unit: str, text: str) -> Service:
     """Read C(systemctl show)'s answer; what it does not say is empty or 0."""
-    told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    told = shown(text)
 
     def number(name: str) -> int:
         return int(told[name]) if told.get(name, "").isdigit() else 0
@@ -136,7 +146,7 @@ class Systemd:
 
     def look(self) -> Service:
         """Ask systemd; without an answer the service counts as running, for this is a check and not the goal."""
-        code, out, _err = self._run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", self.unit])
+        code, out, _err = self._run(show(self.unit, PROPERTIES))
         return parse(self.unit, out) if code == 0 else Service(self.unit, active="unknown")
 
     def stop(self) -> str:
@@ -157,8 +167,8 @@ class Systemd:
 
     def last_words(self) -> str:
         """Return the newest lines of its journal for a failure's message."""
-        shown = without_secrets("\n".join(self._journal(JOURNAL_LINES, "cat")))
-        lines = [line[:LINE_CHARACTERS] for line in shown.splitlines()]
+        text = without_secrets("\n".join(self._journal(JOURNAL_LINES, "cat")))
+        lines = [line[:LINE_CHARACTERS] for line in text.splitlines()]
         return f" Its last lines: {' | '.join(lines)}" if lines else " Its journal is empty."
 
     def _journal(self, count: int, form: str) -> list[str]:

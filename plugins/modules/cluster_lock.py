@@ -172,6 +172,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error impo
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_record import Owner, Record, Stamp
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_store import LockStore
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
+from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_session import missing_library
 
 LEAST_EXPIRE_SECONDS = 30.0
@@ -231,7 +232,7 @@ def predict(store: LockStore, run_id: str) -> dict[str, Any]:
 def take(store: LockStore, params: dict[str, Any]) -> dict[str, Any]:
     """Take the lock."""
     run_id, holder, playbook = (params[name].strip() for name in ("run_id", "holder", "playbook"))
-    since, expire_seconds = lock_record.utc(time.time()), params["expire_seconds"]
+    since, expire_seconds = utc_time(time.time()), params["expire_seconds"]
     taken = cluster_lock.acquire(store, Owner(run_id, holder, playbook, since, expire_seconds))
     record = cluster_lock.confirm(store, taken.token)
     previous = {"previous_run_id": taken.expired_owner.run_id} if taken.expired_owner else {}
@@ -248,7 +249,7 @@ def keep(store: LockStore, params: dict[str, Any], check_mode: bool) -> dict[str
 
 def give_back(store: LockStore, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Release the lock, the run's own or by force."""
-    at = lock_record.utc(time.time())
+    at = utc_time(time.time())
     if not params["force"]:
         token = lock_record.token_from(params["token"])
         record = cluster_lock.look(store)

@@ -168,15 +168,6 @@ SECONDS = (
 )
 
 
-class Unit(Systemd):
-    """The unit, which this module may stop."""
-
-    def stop(self) -> str:
-        """Ask systemd to stop it without waiting; return its words when it refuses."""
-        code, out, err = self._run(["systemctl", "stop", "--no-block", self.unit])
-        return "" if code == 0 else (err.strip() or out.strip() or f"systemctl ended with {code}")
-
-
 def _checked(params: dict[str, Any]) -> dict[int, Any]:
     """Return the servers' addresses; ValueError names the parameter that cannot be meant."""
     servers = read_addresses(params["servers"])
@@ -235,7 +226,7 @@ def main() -> None:
             bounds=Bounds(*(params[name] for name in SECONDS[:-1])),
         ),
         ask=lambda: ask_all(servers, params["answer_timeout_seconds"]),
-        unit=Unit(params["unit"], module.run_command),
+        unit=Systemd(params["unit"], module.run_command),
         prove_lock=prove_lock,
     )
     node_id = run.order.node_id

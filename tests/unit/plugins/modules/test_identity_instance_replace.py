@@ -13,7 +13,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.pool import PoolRea
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import TagScheme
 from ansible_collections.holdfast.kafka.plugins.modules import identity_instance_replace
 
-from tests.unit.plugins.module_utils.pool_answers import CLUSTER, eni, volume
+from tests.unit.plugins.module_utils.pool_answers import CLUSTER, eni, tags, volume
 from tests.unit.plugins.modules.in_process import run_module
 
 OLD, NEW = "i-old", "i-new"
@@ -25,6 +25,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.holders: list[str | None] = [OLD, None, NEW]
         self.volume_holders: list[str | None] = []
+        self.name: str | None = None
         self.instance = {"ImageId": "ami-1", "InstanceType": "m6i.large"}
         self.template: dict[str, Any] = {"ImageId": "ami-2", "InstanceType": "m6i.large"}
         self.group: dict[str, Any] = {
@@ -47,7 +48,8 @@ class World:
         """Return the pool as it is now."""
         holder = self.holders.pop(0) if len(self.holders) > 1 else self.holders[0]
         disk = self.volume_holders.pop(0) if self.volume_holders else holder
-        enis, volumes = [eni("eni-1", holder=holder)], [volume("vol-1", holder=disk)]
+        named = {"TagSet": tags("kafka", "1", self.name)}
+        enis, volumes = [{**eni("eni-1", holder=holder), **named}], [volume("vol-1", holder=disk)]
         return build_pools(cluster, enis, volumes, scheme)
 
     def instance_states(self, _instance_ids: tuple[str, ...]) -> dict[str, str]:
@@ -216,6 +218,15 @@ def test_an_identity_that_is_not_whole(world: World, monkeypatch: pytest.MonkeyP
     result = world.run()
     assert result["reason"] == "pool_fault"
     assert "eni-1" in result["msg"]
+
+
+@pytest.mark.parametrize("holders", [[None], [OLD], [OLD, None], [OLD, NEW]])
+def test_an_adopted_identity_is_called_by_its_own_name(world: World, holders: list[str | None]) -> None:
+    world.name, world.holders = "KAFKA-1", holders
+    world.volume_holders = [holders[0]] + ["i-third"] * 1000
+    message = world.run(timeout_seconds=0.05)["msg"]
+    assert "KAFKA-1" in message
+    assert f"{CLUSTER}-kafka-1" not in message
 
 
 @pytest.mark.parametrize(("meaning", "reason"), [(Meaning.AUTH, "auth")])
