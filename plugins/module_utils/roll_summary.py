@@ -108,28 +108,35 @@ def _nodes(events: Sequence[Event]) -> list[dict[str, Any]]:
     keys = list(dict.fromkeys((event.batch, node_id) for event in events if event.batch for node_id in event.node_ids))
     found = []
     for batch, node_id in keys:
-        mine = [event for event in events if event.batch == batch and node_id in event.node_ids]
+        mine = _last_turn([event for event in events if event.batch == batch and node_id in event.node_ids])
+        if not mine:
+            continue
         stopped, started, in_sync = (_first(mine, [kind]) for kind in ("stopped", "started", "in_sync"))
         noted = _first(mine, ["stop_start"])
         of_stop = _told(mine, "stopped", node_id)
         stop_start = _began(noted, stopped, of_stop)
-        waited = _told(mine, "gate", node_id).get("waited_seconds", of_stop.get("gate_waited_seconds"))
         found.append(
             {
                 "node_id": node_id,
                 "batch": batch,
-                "batch_start_seconds": _first(mine, ["batch_start", "gate", "stop_start", "started"]),
+                "batch_start_seconds": _first(mine, ["batch_start", "stop_start", "started"]),
                 "stop_start_seconds": stop_start,
                 "stopped_seconds": stopped,
                 "started_seconds": started,
                 "in_sync_seconds": in_sync,
-                "gate_waited_seconds": waited,
+                "gate_waited_seconds": of_stop.get("gate_waited_seconds"),
                 # A start that nobody noted is known to be over when the node is in sync.
                 "down_seconds": _difference(in_sync if started is None else started, stop_start),
                 "catch_up_seconds": _difference(in_sync, started),
             }
         )
     return found
+
+
+def _last_turn(events: Sequence[Event]) -> Sequence[Event]:
+    """Return a node's events without those of the turns that ended because it was to come later."""
+    turns = [place + 1 for place, event in enumerate(events) if event.kind == "deferred"]
+    return events[turns[-1] :] if turns else events
 
 
 def _began(noted: float | None, stopped: float | None, of_stop: Mapping[str, Any]) -> float | None:

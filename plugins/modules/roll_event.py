@@ -28,8 +28,8 @@ options:
       - plan
       - refused
       - batch_start
-      - gate
       - stop_start
+      - deferred
       - stopped
       - started
       - in_sync

@@ -75,6 +75,7 @@ def test_a_restart_takes_the_leader_last_and_loses_nothing(stage: Stage, tmp_pat
     assert fleet.reconfigured(before, after, set()) == []
     assert (verdict.lost, verdict.acked > 0) == (0, True), verdict
     again = _roll("zookeeper_rolling_restart", tmp_path, "-e", "zookeeper_roll_scope=pending")
+    assert again.returncode == 0, again.stdout[-4000:]
     assert set(playbooks.changed(again.stdout).values()) == {0}, again.stdout[-4000:]
     assert fleet.census(cluster.CLUSTER) == after
 
@@ -91,6 +92,7 @@ def test_a_changed_variable_is_shown_brought_and_then_there(stage: Stage, tmp_pa
         after = fleet.census(cluster.CLUSTER)
         assert set(fleet.restarted(before, after, set())) == {one.name for one in nodes("zookeeper")}
         again = _roll("zookeeper_rolling_configure", tmp_path, *changed)
+        assert again.returncode == 0, again.stdout[-4000:]
         assert set(playbooks.changed(again.stdout).values()) == {0}, again.stdout[-4000:]
         assert fleet.census(cluster.CLUSTER) == after
     finally:
@@ -115,6 +117,11 @@ def test_whoever_leads_by_now_comes_last(stage: Stage, tmp_path: Path) -> None:
     order = _batches(tmp_path)
     assert sorted(order) == [1, 2, 3]
     assert order[-1] != first.node_id, "it led when the roll was planned, and did not any more"
+    report = json.loads((tmp_path / "roll.json").read_text(encoding="utf-8"))
+    assert [one["node_ids"][0] for one in _events(tmp_path) if one["kind"] == "deferred"] == order[-1:]  # type: ignore[index]  # a list of ids
+    last = next(node for node in report["nodes"] if node["node_id"] == order[-1])
+    others = [node["in_sync_seconds"] for node in report["nodes"] if node["node_id"] != order[-1]]
+    assert last["stop_start_seconds"] > max(others), "while it waited for its turn it served"
 
 
 def test_a_gate_that_closes_in_the_middle_ends_the_roll_and_the_next_run_goes_on(stage: Stage, tmp_path: Path) -> None:

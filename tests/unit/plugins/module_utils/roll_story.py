@@ -9,6 +9,8 @@ from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import Event, next_event
 
+#: Seconds, kind, batch, nodes and detail of one event.
+Story = tuple[float, str, int | None, Sequence[int], dict[str, Any]]
 BEGAN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 START = {"run_id": "20260101T000000Z-4f1c", "cluster": "orders", "playbook": "kafka_rolling_restart", "by": "jane"}
 PLAN = {
@@ -18,17 +20,17 @@ PLAN = {
     "controller_id": 3,
 }
 STOP = {"stop_seconds": 1.8, "gate_waited_seconds": 1.5}
-BATCH_1: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
+BATCH_1: list[Story] = [
     (2.0, "batch_start", 1, [1, 2], {}),
     (2.5, "stop_start", 1, [1, 2], {}),
-    (3.5, "gate", 1, [1, 2], {"under_replicated": 0}),
+    (3.5, "sample", 1, [1, 2], {"under_replicated": 0}),
     (6.0, "stopped", 1, [1, 2], {"nodes": {"1": STOP, "2": {**STOP, "gate_waited_seconds": 1.0}}}),
     (7.0, "sample", 1, [], {"under_replicated": 12, "produce_latency_ms": 8.5}),
     (14.0, "started", 1, [1, 2], {}),
     (20.0, "in_sync", 1, [1, 2], {"under_replicated": 0, "produce_latency_ms": 3}),
     (20.1, "batch_end", 1, [1, 2], {}),
 ]
-BATCH_2: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
+BATCH_2: list[Story] = [
     (20.2, "batch_start", 2, [3], {}),
     (20.4, "stop_start", 2, [3], {}),
     (22.0, "stopped", 2, [3], {}),
@@ -39,7 +41,7 @@ BAD = {
     "task": "Wait for broker 3",
     "services": {"orders-kafka-3": "failed"},
 }
-HEAD: list[tuple[float, str, int | None, Sequence[int], dict[str, Any]]] = [
+HEAD: list[Story] = [
     (0.0, "run_start", None, [], START),
     (1.0, "plan", None, [], PLAN),
 ]
@@ -57,7 +59,7 @@ FAILED = [*HEAD, *BATCH_1, *BATCH_2, (90.0, "failed", 2, [3], BAD)]
 REFUSED = [HEAD[0], (1.0, "refused", None, [], {"reason": "refused", "error": "orders-0 is offline", "task": "Plan"})]
 
 
-def told(story: Sequence[tuple[float, str, int | None, Sequence[int], dict[str, Any]]]) -> list[Event]:
+def told(story: Sequence[Story]) -> list[Event]:
     """Return the story as events."""
     events: list[Event] = []
     for seconds, kind, batch, node_ids, detail in story:

@@ -14,7 +14,18 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.roll_story import BAD, BATCH_1, BEGAN, FAILED, HEAD, REFUSED, START, WHOLE, told
+from tests.unit.plugins.module_utils.roll_story import (
+    BAD,
+    BATCH_1,
+    BEGAN,
+    FAILED,
+    HEAD,
+    REFUSED,
+    START,
+    WHOLE,
+    Story,
+    told,
+)
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----"
 
@@ -141,6 +152,32 @@ def test_a_node_that_was_only_started_is_no_stop() -> None:
     story = [*HEAD, (2.0, "batch_start", 1, [5], {}), (3.0, "started", 1, [5], {}), (4.0, "in_sync", 1, [5], {})]
     report = roll_summary.summary(told(story))
     assert (report["stops"], report["nodes"][0]["down_seconds"], roll_summary.down(report)) == (0, None, [])
+
+
+def test_a_node_that_was_put_off_was_not_down_meanwhile() -> None:
+    plan: list[Story] = [HEAD[0], (1.0, "plan", None, [], {"batches": [[1], [2]]})]
+    put_off: list[Story] = [
+        (2.0, "batch_start", 1, [1], {}),
+        (2.5, "stop_start", 1, [1], {}),
+        (3.0, "deferred", 1, [1], {}),
+    ]
+    other: list[Story] = [(4.0, "batch_start", 2, [2], {}), (5.0, "started", 2, [2], {}), (6.0, "in_sync", 2, [2], {})]
+    stop = {"nodes": {"1": {"stop_seconds": 1.0, "gate_waited_seconds": 0.6}}}
+    turn: list[Story] = [
+        (20.2, "batch_start", 1, [1], {}),
+        (20.4, "stop_start", 1, [1], {}),
+        (23.0, "stopped", 1, [1], stop),
+        (23.5, "started", 1, [1], {}),
+        (24.0, "in_sync", 1, [1], {}),
+    ]
+    report = roll_summary.summary(told([*plan, *put_off, *other, *turn]))
+    one = next(node for node in report["nodes"] if node["node_id"] == 1)
+    assert (one["batch_start_seconds"], one["stop_start_seconds"], one["down_seconds"]) == (20.2, 21.0, 2.5)
+    assert (one["gate_waited_seconds"], report["stops"], report["done_node_ids"]) == (0.6, 1, [1, 2])
+    # A run that ends before its turn comes again has not stopped it.
+    ended = roll_summary.summary(told([*plan, *put_off, *other, (7.0, "failed", 2, [2], BAD)]))
+    assert roll_summary.down(ended) == []
+    assert 1 in ended["remaining_node_ids"]
 
 
 def test_a_start_that_nobody_noted_was_over_when_the_node_was_in_sync() -> None:
