@@ -219,9 +219,8 @@ def opened(params: dict[str, Any]) -> LockStore:
     return LockStore(hosts, path, security)
 
 
-def predict(store: LockStore, run_id: str) -> dict[str, Any]:
+def predict(store: LockStore, record: Record | None, run_id: str) -> dict[str, Any]:
     """Say whether the lock could be taken, and write nothing."""
-    record = cluster_lock.look(store)
     left = estimate(record) if record is not None and record.owner else None
     mine = record is not None and record.owner is not None and record.owner.run_id == run_id
     if record is not None and not record.free and not mine and (left is None or left > 0):
@@ -247,45 +246,41 @@ def keep(store: LockStore, params: dict[str, Any], check_mode: bool) -> dict[str
     return {"changed": False, "token": token.as_dict(), "lock": lock_record.told(store.path, record)}
 
 
-def give_back(store: LockStore, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+def give_back(store: LockStore, before: Record | None, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Release the lock, the run's own or by force."""
     at = utc_time(time.time())
+    held = None if before is None or before.free else before
     if not params["force"]:
         token = lock_record.token_from(params["token"])
-        record = cluster_lock.look(store)
-        if check_mode and record is not None and not record.free:
+        if check_mode and held:
             cluster_lock.confirm(store, token)
-        changed = not (record is None or record.free) if check_mode else cluster_lock.release(store, token, at)
+        changed = bool(held) if check_mode else cluster_lock.release(store, token, at)
         return {"changed": changed, "lock": lock_record.told(store.path, cluster_lock.look(store))}
-    robbed = cluster_lock.look(store)
-    if robbed is not None and robbed.free:
-        robbed = None
-    if not check_mode:
-        robbed = cluster_lock.release_by_force(store, params["by"].strip(), params["force_reason"].strip(), at)
+    by, why = params["by"].strip(), params["force_reason"].strip()
+    robbed = held if check_mode else cluster_lock.release_by_force(store, by, why, at)
     previous = {"previous_run_id": robbed.owner.run_id} if robbed and robbed.owner else {}
     return {"changed": robbed is not None, "lock": lock_record.told(store.path, cluster_lock.look(store)), **previous}
 
 
-def show(store: LockStore) -> dict[str, Any]:
+def show(store: LockStore, record: Record | None) -> dict[str, Any]:
     """Show the lock."""
-    record = cluster_lock.look(store)
     left = estimate(record) if record is not None and record.owner else None
     return {"changed": False, "lock": lock_record.told(store.path, record, left)}
 
 
 def done(store: LockStore, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Do what is asked for and return the module's result; raises HoldfastError."""
+    if params["state"] == "held" and params["token"] is not None:
+        return keep(store, params, check_mode)
     before = cluster_lock.look(store)
     wanted = None
     if params["state"] == "read":
-        result = show(store)
-    elif params["state"] == "released":
-        result = give_back(store, params, check_mode)
-    elif params["token"] is not None:
-        result = keep(store, params, check_mode)
+        return show(store, before)
+    if params["state"] == "released":
+        result = give_back(store, before, params, check_mode)
     else:
         wanted = params["run_id"].strip()
-        result = predict(store, wanted) if check_mode else take(store, params)
+        result = predict(store, before, wanted) if check_mode else take(store, params)
     if result["changed"]:
         owner = before.owner if before else None
         had = {"lock": store.path, "run_id": owner.run_id if owner else None}
