@@ -20,22 +20,6 @@ AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Scope:
-    """Which partitions count: by topic, and by the broker that should lead them; None is all."""
-
-    topics: frozenset[str] | None = None
-    node_ids: frozenset[int] | None = None
-
-    def has(self, partition: Partition) -> bool:
-        """Whether the partition counts."""
-        return (
-            bool(partition.replicas)
-            and (self.topics is None or partition.topic in self.topics)
-            and (self.node_ids is None or partition.replicas[0] in self.node_ids)
-        )
-
-
-@dataclass(frozen=True)
 class Move:
     """A partition that is to be led by its preferred replica; ``leader`` None is none."""
 
@@ -59,13 +43,13 @@ class Move:
         }
 
 
-def moves(view: View, scope: Scope) -> list[Move]:
-    """Return the partitions in scope that their preferred replica does not lead."""
+def moves(view: View) -> list[Move]:
+    """Return the partitions that their preferred replica does not lead."""
     registered = {broker.node_id for broker in view.brokers}
     return [
         Move(partition, partition.replicas[0] in partition.isr and partition.replicas[0] in registered)
         for partition in view.partitions
-        if scope.has(partition) and partition.leader != partition.replicas[0]
+        if partition.replicas and partition.leader != partition.replicas[0]
     ]
 
 

@@ -94,12 +94,11 @@ def token_from(value: Mapping[str, Any]) -> Token:
     return Token(path, run_id, generation)
 
 
-def lock_path(cluster: str, chroot: str = "", name: str = "roll") -> str:
+def lock_path(cluster: str, chroot: str = "") -> str:
     """Return the znode of a cluster's lock; ValueError for names that cannot be a path element."""
-    for each in (cluster, name):
-        if not NAME.fullmatch(each):
-            raise ValueError(f"{each!r} cannot be part of a ZooKeeper path: use letters, digits, '_', '.' and '-'.")
-    return f"{chroot}/holdfast/{cluster}/locks/{name}"
+    if not NAME.fullmatch(cluster):
+        raise ValueError(f"{cluster!r} cannot be part of a ZooKeeper path: use letters, digits, '_', '.' and '-'.")
+    return f"{chroot}/holdfast/{cluster}/locks/roll"
 
 
 def encode(record: Record) -> bytes:

@@ -22,14 +22,6 @@ extends_documentation_fragment:
 options:
   bootstrap_servers:
     required: true
-  node_ids:
-    description: Only partitions that one of these brokers should lead. All unless given.
-    type: list
-    elements: int
-  topics:
-    description: Only partitions of these topics, by their exact names. All unless given.
-    type: list
-    elements: str
   timeout_seconds:
     description:
       - How long to wait until the preferred replicas lead. Those that are out of sync are waited for as well.
@@ -54,12 +46,6 @@ EXAMPLES = r"""
 - name: Give every partition back to its preferred leader
   holdfast.kafka.kafka_leader_election:
     bootstrap_servers: [10.77.1.21, 10.77.2.22, 10.77.3.23]
-
-- name: Give the brokers of this batch their partitions back
-  holdfast.kafka.kafka_leader_election:
-    bootstrap_servers: [10.77.1.21, 10.77.2.22, 10.77.3.23]
-    node_ids: [1, 4]
-    timeout_seconds: 120
 """
 
 RETURN = r"""
@@ -111,28 +97,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.kafka.plugins.module_utils import kafka_reader, leader_election
 from ansible_collections.holdfast.kafka.plugins.module_utils.kafka_view import View
-from ansible_collections.holdfast.kafka.plugins.module_utils.leader_election import Move, Scope
+from ansible_collections.holdfast.kafka.plugins.module_utils.leader_election import Move
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
-
-
-def scope_of(parameters: Mapping[str, Any]) -> Scope:
-    """Return which partitions count; ReadError ``bad_parameter`` when that can never work."""
-    for name in ("node_ids", "topics"):
-        if parameters[name] is not None and not parameters[name]:
-            raise kafka_reader.ReadError("bad_parameter", f"{name} is empty; leave it out to mean all")
-    topics, node_ids = parameters["topics"], parameters["node_ids"]
-    return Scope(
-        None if topics is None else frozenset(topics),
-        None if node_ids is None else frozenset(node_ids),
-    )
 
 
 class Election:
     """The elections of one run: what was to move when it began, and what still is."""
 
-    def __init__(self, options: Mapping[str, Any], scope: Scope) -> None:
+    def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
-        self._scope = scope
         self._reader: kafka_reader.Reader | None = None
         self._began = time.monotonic()
         self.first: View | None = None
@@ -151,7 +124,7 @@ class Election:
         if self._reader is None:
             self._reader = kafka_reader.Reader(self._options)
         self.view = self._reader.read()
-        self.left = leader_election.moves(self.view, self._scope)
+        self.left = leader_election.moves(self.view)
         if self.first is None:
             self.first, self.before = self.view, self.left
 
@@ -212,8 +185,6 @@ def main() -> None:
         argument_spec={
             **kafka_reader.argument_spec(),
             "bootstrap_servers": {"type": "list", "elements": "str", "required": True},
-            "node_ids": {"type": "list", "elements": "int"},
-            "topics": {"type": "list", "elements": "str"},
             "timeout_seconds": {"type": "float", "default": 60},
             "poll_seconds": {"type": "float", "default": 1},
         },
@@ -223,11 +194,10 @@ def main() -> None:
     parameters = module.params
     try:
         require_numbers(parameters, ("timeout_seconds", "poll_seconds"))
-        scope = scope_of(parameters)
         options = kafka_reader.client_options(parameters)
     except (ValueError, kafka_reader.ReadError) as error:
         module.fail_json(msg=str(error), reason="bad_parameter")
-    election = Election(options, scope)
+    election = Election(options)
     with contextlib.closing(election):
         try:
             if module.check_mode:

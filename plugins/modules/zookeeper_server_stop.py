@@ -47,12 +47,11 @@ options:
     description: The token that M(holdfast.kafka.cluster_lock) returned. Without it no lock is looked at.
     type: dict
   zookeeper_hosts:
-    description: The servers where the lock is, as C(host:port); those of O(servers) unless given.
+    description:
+      - The servers where the lock is, as C(host:port). Those of O(servers) at port 2181, with
+        O(zookeeper_tls) 2281, unless given.
     type: list
     elements: str
-  zookeeper_port:
-    description: The port for the lock's session; 2181, with O(zookeeper_tls) 2281, unless given.
-    type: int
   gate_timeout_seconds:
     description: How long the gate may stay closed.
     type: float
@@ -188,7 +187,6 @@ def main() -> None:
             "interruption_allowed": {"type": "bool", "default": False},
             "lock": {"type": "dict", "no_log": False},
             "zookeeper_hosts": {"type": "list", "elements": "str"},
-            "zookeeper_port": {"type": "int"},
             "gate_timeout_seconds": {"type": "float", "default": 120},
             "stop_timeout_seconds": {"type": "float", "default": 90},
             "rest_timeout_seconds": {"type": "float", "default": 60},
