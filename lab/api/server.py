@@ -29,6 +29,7 @@ PARTS = (
     "lab.api.iam",
     "lab.api.launch_template",
     "lab.api.autoscaling",
+    "lab.api.cloudwatch",
     "lab.api.cloudformation",
 )
 """Further parts of the API, each with ``install(context)``; one that is not in the package is left out."""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Equal to ``operator_module.OPERATOR_OPTIONS`` without the pool's and ZooKeeper's own; a test compares them."""
+    """Equal to ``operator_module.OPERATOR_OPTIONS`` without the pool's and ZooKeeper's own; a test compares them.
+
+    C(INSTANCE) is what ``instance_reader.INSTANCE_OPTIONS`` adds.
+    """
 
     DOCUMENTATION = r"""
 options:
@@ -32,4 +35,25 @@ options:
     description: A holder that EC2 does not know counts as alive while its claim is younger than this.
     type: int
     default: 60
+"""
+
+    INSTANCE = r"""
+options:
+  role:
+    description: The role of the pool.
+    type: str
+    required: true
+    choices: [kafka, zookeeper]
+  node_id:
+    description: The identity.
+    type: int
+    required: true
+  poll_seconds:
+    description: How long to wait between two looks.
+    type: float
+    default: 5
+  timeout_seconds:
+    description: How long to wait in all.
+    type: float
+    default: 1200
 """

@@ -36,6 +36,7 @@ class Settings:
     device_index: int = 1
     confirm_reads: int = 2
     held_wait_seconds: float = 30.0
+    wanted: int | None = None
 
     @property
     def with_claims(self) -> bool:
@@ -289,7 +290,12 @@ class ClaimMachine:
         return steps.SetClaim(judgement.identity, claim.version, outcome, claim.instance_id)
 
     def _take_one(self, judgements: list[Judgement], now: float) -> steps.Step:
-        near = [item for item in judgements if item.identity.availability_zone == self.settings.availability_zone]
+        wanted, zone = self.settings.wanted, self.settings.availability_zone
+        near = [
+            item
+            for item in judgements
+            if item.identity.availability_zone == zone and wanted in (None, item.identity.node_id)
+        ]
         by_id = {item.identity.node_id: item for item in near}
         order = [by_id[node_id] for node_id in spread(self.settings.instance_id, by_id) if node_id not in self.lost]
         free = [item for item in order if item.verdict is Verdict.FREE]
@@ -316,9 +322,10 @@ class ClaimMachine:
             hope = near
         zone, role = self.settings.availability_zone, self.settings.role
         told = "; ".join(f"{item.identity.name} {item.why}" for item in near) or "the pool has none there"
-        message = (
-            f"No free {role} identity of {self.settings.cluster} in {zone} for {self.settings.instance_id}: {told}."
-        )
+        me = self.settings.instance_id
+        if self.settings.wanted is not None:
+            me = f"{me}, which was launched for {role} {self.settings.wanted}"
+        message = f"No free {role} identity of {self.settings.cluster} in {zone} for {me}: {told}."
         if hope:
             whom = tuple(
                 sorted({holder for item in hope for holder in item.holders} or {i.identity.name for i in hope})

@@ -90,6 +90,11 @@ def _identity_faults(role: str, where: str, identity: Identity, by_zone: Mapping
             f"{where}.availability_zone is {zone}, for which holdfast_subnets has no subnet (it has: {known})."
         )
     faults += _address_faults(where, identity.get("private_ip"), subnet)
+    if not isinstance(identity.get("auto_scaling", True), bool):
+        faults.append(
+            f"{where}.auto_scaling is {identity['auto_scaling']!r}; it must be true, or false for an identity whose "
+            "instance instance_create launches."
+        )
     volumes = identity.get("volumes")
     if not isinstance(volumes, Sequence) or isinstance(volumes, str) or not volumes:
         faults.append(f"{where}.volumes is {volumes!r}; list at least one volume as {{size_gib: 100, type: gp3}}.")
@@ -139,13 +144,17 @@ def _network(subnet: Subnet) -> ipaddress.IPv4Network | None:
 
 
 def pool_groups(pools: Pools, subnets: Sequence[Subnet]) -> list[dict[str, Any]]:
-    """Return one Auto Scaling group per (role, zone): role, availability_zone, subnet_id, count of identities."""
+    """Return one Auto Scaling group per (role, zone): role, availability_zone, subnet_id, count of identities.
+
+    An identity with C(auto_scaling: false) gets its instance by hand and is not counted; where nothing else is, the
+    group is there all the same, empty, for it holds the launch template.
+    """
     by_zone = {str(s["availability_zone"]): s for s in subnets}
     counts: dict[tuple[str, str], int] = {}
     for role in ROLES:
         for identity in pools.get(role, ()):
             key = (role, str(identity["availability_zone"]))
-            counts[key] = counts.get(key, 0) + 1
+            counts[key] = counts.get(key, 0) + int(identity.get("auto_scaling", True))
     order = sorted(counts, key=lambda key: (ROLES.index(key[0]), key[1]))
     return [
         {"role": role, "availability_zone": zone, "subnet_id": by_zone[zone]["subnet_id"], "count": counts[role, zone]}

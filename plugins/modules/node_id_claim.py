@@ -97,6 +97,11 @@ options:
     type: str
     choices: [leaving, any]
     default: leaving
+  wanted_node_id:
+    description:
+      - Claim this identity and no other one. For an instance that was launched for it, outside of a group.
+      - What this instance holds already is the answer all the same.
+    type: int
   device_index:
     description: Device index of the ENI, for O(strategy=attachment).
     type: int
@@ -377,6 +382,7 @@ def make_runner(module: Any, me: Myself, scheme: TagScheme, ec2: Ec2) -> Runner:
         held_wait_seconds=params["held_wait_seconds"],
         wait_for=params["wait_for"],
         device_index=params["device_index"],
+        wanted=params["wanted_node_id"],
     )
     return Runner(
         settings,
@@ -467,6 +473,7 @@ def main() -> None:
             "held_wait_seconds": {"type": "int", "default": 30},
             "poll_seconds": {"type": "float", "default": 5},
             "wait_for": {"type": "str", "choices": ["leaving", "any"], "default": "leaving"},
+            "wanted_node_id": {"type": "int"},
             "device_index": {"type": "int", "default": 1},
             "reserved_broker_max_id": {"type": "int", "default": 1000},
             **POOL_OPTIONS,

@@ -99,6 +99,15 @@ def test_groups_count_identities_by_role_and_zone() -> None:
     ]
 
 
+def test_an_identity_with_an_instance_of_its_own_is_in_no_group() -> None:
+    pools = {role: [dict(one) for one in ones] for role, ones in POOLS.items()}
+    counts = {(g["role"], g["availability_zone"]): g["count"] for g in pool_groups(pools, SUBNETS)}
+    pools["kafka"][0]["auto_scaling"] = False
+    zone = ("kafka", pools["kafka"][0]["availability_zone"])
+    fewer = {(g["role"], g["availability_zone"]): g["count"] for g in pool_groups(pools, SUBNETS)}
+    assert fewer == {**counts, zone: counts[zone] - 1}, "the group stays, for its template"
+
+
 def test_unknown_variables_name_the_nearest() -> None:
     known = ["holdfast_cluster", "holdfast_pools"]
     faults = unknown_variables(["holdfast_clutser", "holdfast_pools"], known)
