@@ -152,6 +152,46 @@ class World:
         finally:
             self.ssh(node_id, f"rm -r {place} && systemctl daemon-reload")
 
+    def leave_group(self, broker: Holder) -> None:
+        """Take a broker's instance out of its group, as an operator does who wants to run it by hand."""
+        name, size, scaling = self._group_of(broker)
+        scaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=size - 1)
+        instances = [broker.instance_id]
+        scaling.detach_instances(AutoScalingGroupName=name, InstanceIds=instances, ShouldDecrementDesiredCapacity=True)
+
+    def join_group(self, broker: Holder) -> None:
+        """Let the group bring an instance for one identity more."""
+        name, size, scaling = self._group_of(broker)
+        scaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=size + 1, DesiredCapacity=size + 1)
+
+    def _group_of(self, broker: Holder) -> tuple[str, int, Any]:
+        scaling = fleet.client("autoscaling")
+        name = f"{cluster.CLUSTER}-kafka-{broker.availability_zone}"
+        (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return name, int(group["DesiredCapacity"]), scaling
+
+    def alarms(self) -> dict[str, str]:
+        """Every alarm, with the instance that it is for."""
+        found = fleet.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        return {alarm["AlarmName"]: alarm["Dimensions"][0]["Value"] for alarm in found}
+
+    def recover(self, broker: Holder) -> float:
+        """Let the broker's host fail: its alarm recovers the instance; return the seconds until all is whole."""
+        before = fleet.running_process(broker)
+        (name,) = [name for name, instance_id in self.alarms().items() if instance_id == broker.instance_id]
+        began = time.monotonic()
+        fleet.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="host failed")
+
+        def same() -> str | None:
+            try:
+                return "the broker still runs" if fleet.running_process(broker) == before else None
+            except (OSError, ValueError) as error:
+                return str(error)
+
+        wait_until("the broker's restart", same, 300)
+        cluster.await_whole()
+        return time.monotonic() - began
+
     def move_controller(self, wanted: Callable[[int], bool], timeout_seconds: float = 120) -> int:
         """Let the brokers elect another controller until it is a wanted one; return it."""
 
