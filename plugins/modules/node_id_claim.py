@@ -98,9 +98,7 @@ options:
     choices: [leaving, any]
     default: leaving
   wanted_node_id:
-    description:
-      - Claim this identity and no other one. For an instance that was launched for it, outside of a group.
-      - What this instance holds already is the answer all the same.
+    description: Claim this identity and no other, as an instance launched for it does; what it holds stays the answer.
     type: int
   device_index:
     description: Device index of the ENI, for O(strategy=attachment).

@@ -163,6 +163,8 @@ ENDS: list[tuple[str, bool, str, str]] = [
     ("kafka_rolling_restart", False, "failed", UNREACHABLE),
     ("kafka_rolling_configure", False, "failed", UNREACHABLE),
     ("kafka_leaders_rebalance", False, "failed", UNREACHABLE),
+    ("instance_create", True, "failed", "The pool has no identity demo-kafka-1"),
+    ("instance_terminate", False, "failed", "The pool has no identity demo-kafka-1"),
     ("nodes_rolling_replace", False, "failed", "The pool has no identity demo-kafka-1"),
     ("zookeeper_rolling_restart", True, "failed", NOT_ANSWERING),
     ("zookeeper_rolling_restart", False, "failed", NOT_ANSWERING),

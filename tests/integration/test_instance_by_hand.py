@@ -54,12 +54,11 @@ class ByHand:
         }
         return run_module(module, options, check=check)
 
-    def refused(self, module: str, reason: str, **more: Any) -> str:
-        """Require a refusal that touches nothing, in check mode and without; return its sentence."""
+    def refused(self, module: str, reason: str, *, check: bool = False, **more: Any) -> str:
+        """Require a refusal that touches nothing; return its sentence."""
         before = self.state()
-        for check in (True, False):
-            result = self.act(module, check=check, **more)
-            assert (result["failed"], result.get("reason"), result["changed"]) == (True, reason, False), result
+        result = self.act(module, check=check, **more)
+        assert (result["failed"], result.get("reason"), result["changed"]) == (True, reason, False), result
         assert self.state() == before
         return str(result["msg"])
 
@@ -177,7 +176,8 @@ def test_a_new_volume_is_made_as_declared_and_only_where_there_is_none(hand: ByH
 def test_a_group_that_would_come_for_it_is_refused(hand: ByHand) -> None:
     hand.scaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Launch"])
     hand.scaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, DesiredCapacity=1)
-    assert f"{GROUP} wants 1" in hand.refused(CREATE, "group_would_race")
+    for check in (True, False):
+        assert f"{GROUP} wants 1" in hand.refused(CREATE, "group_would_race", check=check)
 
 
 def test_an_instance_of_a_group_is_neither_created_nor_terminated(hand: ByHand) -> None:
@@ -191,21 +191,16 @@ def test_an_instance_of_a_group_is_neither_created_nor_terminated(hand: ByHand) 
         assert "nodes_rolling_replace" in hand.refused(module, "in_group")
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
+def test_what_cannot_be_meant_is_refused(hand: ByHand) -> None:
+    for options, reason in (
         ({"image_id": "ami-00000000000000000"}, "image_unavailable"),
         ({"node_id": 77}, "identity_missing"),
         ({"expected_pools": {"kafka": []}}, "configuration_mismatch"),
         ({"launch_template_id": "lt-00000000000000000"}, "not_found"),
-        ({"zookeeper_hosts": ["127.77.9.9:2181"]}, "zookeeper_unreachable"),
         ({"timeout_seconds": 0}, "bad_parameter"),
         ({"node_id": -1}, "bad_parameter"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_what_cannot_be_meant_is_refused(hand: ByHand, options: dict[str, Any], reason: str) -> None:
-    hand.refused(CREATE, reason, **options)
+    ):
+        hand.refused(CREATE, reason, **options)
 
 
 def test_without_a_group_nobody_knows_the_template(hand: ByHand) -> None:

@@ -94,19 +94,6 @@ def test_free_identity_is_claimed_without_asking_for_instances() -> None:
     assert table.asked == ["ReadPool", "ReadClaims", "CreateClaim"]
 
 
-def test_an_instance_for_one_identity_takes_no_other_one() -> None:
-    done = Table(pool(None, None, None), wanted=2).end()
-    assert isinstance(done, steps.Done)
-    assert done.identity.node_id == 2
-    failed = Table(pool(None, "i-b"), wanted=1, states={"i-b": "running"}).end()
-    assert isinstance(failed, steps.Fail)
-    assert failed.reason == "no_candidate"
-    assert "i-me, which was launched for kafka 1" in failed.message
-    held = Table(pool(None, ME), wanted=0).end()
-    assert isinstance(held, steps.Done)
-    assert held.identity.node_id == 1, "what it holds already is its identity"
-
-
 def test_claim_that_names_me_is_the_answer() -> None:
     table = Table(pool(None, None), claim(1, ME, version=9))
     done = table.done()
