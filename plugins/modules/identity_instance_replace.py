@@ -125,7 +125,7 @@ import time
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.holdfast.kafka.plugins.module_utils import instance_target
+from ansible_collections.holdfast.kafka.plugins.module_utils import instance_rules, instance_target
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api, AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
@@ -201,15 +201,8 @@ class Replacement:
 
     def _identity(self) -> Identity:
         params = self._params
-        name = f"{params['cluster']}-{params['role']}-{params['node_id']}"
         reading = self._ec2.read_pools(params["cluster"], self._scheme)
-        for identity in reading.of_role(params["role"]):
-            if identity.node_id == params["node_id"]:
-                return identity
-        faults = [one.message for one in reading.faults_of(params["role"]) if one.node_id == params["node_id"]]
-        if faults:
-            raise HoldfastError("pool_fault", f"{name} is not whole: {' '.join(faults)}")
-        raise HoldfastError("identity_missing", f"The pool has no identity {name}.")
+        return instance_rules.require_whole(reading, params["role"], params["node_id"])
 
     def _group(self, instance_id: str) -> dict[str, Any]:
         found = self._scaling.call("describe_auto_scaling_instances", InstanceIds=[instance_id])["AutoScalingInstances"]
