@@ -38,6 +38,8 @@ ANSWERS = {
     "identity_release_node_id": 1,
     "identity_release_reason": "a test",
     "node_replace_role": "kafka",
+    "node_instance_role": "kafka",
+    "node_instance_node_id": 1,
 }
 SNAPSHOT = """#!/bin/sh
 [ "$1" = --list ] || exit 1
