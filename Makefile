@@ -80,7 +80,7 @@ test-faults: venv ## Play every fault against a cluster in the lab while a produ
 	@$(PYTHON) -m tests.faults $(if $(FAULTS),--faults $(FAULTS)) $(if $(MERGE),--merge)
 
 test-rolls: venv ## Roll a cluster of six brokers in the lab while a producer writes: racks, refusals, failures (root; ROLLS=... for a selection)
-	@$(PYTHON) -m tests.rolls $(if $(ROLLS),--only $(ROLLS))
+	@$(PYTHON) -m tests.rolls $(if $(ROLLS),--only $(ROLLS)) $(if $(MERGE),--merge)
 
 lab-up: venv ## Bring the one-machine EC2 up, without a cluster (root)
 	@$(PYTHON) -m lab up

@@ -73,16 +73,5 @@ def _measured(stage: Stage, rounds: int) -> Figures:
 
 def run(rounds: int, say: Say, logs: Path = LOGS) -> Figures:
     """Measure in a lab of its own; HOLDFAST_BENCH_LAB names one that is up with its cluster, which is left up."""
-    existing = os.environ.get("HOLDFAST_BENCH_LAB")
-    stage = Stage(existing or "bench", logs, say)
-    if existing:
-        with stage.inside():
-            return _measured(stage, rounds)
-    cluster.prepare(stage)
-    try:
-        stage.up()
-        with stage.inside():
-            cluster.run_site(stage)
-            return _measured(stage, rounds)
-    finally:
-        stage.down()
+    with cluster.on_stage("bench", logs, say, existing=os.environ.get("HOLDFAST_BENCH_LAB")) as stage:
+        return _measured(stage, rounds)

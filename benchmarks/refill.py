@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figures, NotMeasuredError, Spread, spread
-from lab.artifacts.unpack import unpacked
 from lab.demo import cluster, fleet, replacement, workload
 from lab.demo.stage import REPOSITORY, Say, Stage, wait_until
 from tests.faults.model import Seen
@@ -30,8 +28,6 @@ TOPIC = "bench-refill"
 # What each broker holds, in megabytes (10^6 bytes); every partition is on all three of them.
 SIZES_MEGABYTES = (256, 1024, 2560)
 KINDS = ("kept", "refilled")
-RECORD_BYTES = 10_000
-FILL_SECONDS = 900
 RETURN_SECONDS = 900
 # A broker of Zalando's, as their post gives it.
 ZALANDO_MEGABYTES = 8_000_000
@@ -96,21 +92,6 @@ def summary(timed: Sequence[Timed], conditions: Mapping[str, Any]) -> Figures:
     return Figures(spreads, (), tuple(vars(one) for one in timed), {**conditions, **slopes})
 
 
-def fill(brokers: list[str], megabytes: float, say: Say) -> None:
-    """Write so much that every broker holds about so many megabytes more."""
-    command = [
-        str(unpacked("kafka", say=lambda _line: None) / "bin" / "kafka-producer-perf-test.sh"),
-        *("--topic", TOPIC, "--num-records", str(int(megabytes * 1_000_000 / RECORD_BYTES))),
-        *("--record-size", str(RECORD_BYTES), "--throughput", "-1"),
-        *("--producer-props", f"bootstrap.servers={fleet.bootstrap(brokers)}", "acks=all", "batch.size=131072"),
-    ]
-    began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=FILL_SECONDS, check=False)
-    if done.returncode != 0:
-        raise NotMeasuredError(f"the topic could not be filled: {(done.stdout + done.stderr)[-500:]}")
-    say(f"    {megabytes:.0f} MB more in {time.monotonic() - began:.0f} s")
-
-
 def _replace(stage: Stage, kind: str, megabytes: int, number: int) -> Timed:
     """Replace the next broker, and take its time."""
     cluster.await_whole(RETURN_SECONDS)
@@ -167,7 +148,8 @@ def _measured(stage: Stage, rounds: int) -> Figures:
     timed, held, number = [], 0, 0
     for size in SIZES_MEGABYTES:
         stage.say(f"{size} MB on each broker")
-        fill(brokers, size - held, stage.say)
+        seconds = workload.fill(brokers, TOPIC, size - held)
+        stage.say(f"    {size - held} MB more in {seconds:.0f} s")
         held = size
         for _ in range(rounds):
             for kind in KINDS:
@@ -180,16 +162,5 @@ def _measured(stage: Stage, rounds: int) -> Figures:
 
 def run(rounds: int, say: Say, logs: Path = LOGS) -> Figures:
     """Measure in a lab of its own; HOLDFAST_BENCH_LAB names one that is up with its cluster, which is left up."""
-    existing = os.environ.get("HOLDFAST_BENCH_LAB")
-    stage = Stage(existing or "refill", logs, say)
-    if existing:
-        with stage.inside():
-            return _measured(stage, rounds)
-    cluster.prepare(stage)
-    try:
-        stage.up()
-        with stage.inside():
-            cluster.run_site(stage)
-            return _measured(stage, rounds)
-    finally:
-        stage.down()
+    with cluster.on_stage("refill", logs, say, existing=os.environ.get("HOLDFAST_BENCH_LAB")) as stage:
+        return _measured(stage, rounds)

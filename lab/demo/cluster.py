@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from lab.demo import artifacts, fleet, images
 from lab.demo.playbooks import INVENTORY, ansible_environment, playbook
-from lab.demo.stage import REPOSITORY, Stage, StageError, wait_until
+from lab.demo.stage import REPOSITORY, Say, Stage, StageError, wait_until
 
 CLUSTER = "demo"
 SITE_TIMEOUT_SECONDS = 900
@@ -33,6 +36,29 @@ def run_site(stage: Stage, inventory: str = INVENTORY) -> float:
         raise
     finally:
         images.remember(stage)
+
+
+@contextmanager
+def on_stage(
+    name: str, logs: Path, say: Say, inventory: str = INVENTORY, existing: str | None = None
+) -> Iterator[Stage]:
+    """A whole cluster in a lab of its own, from inside its network.
+
+    ``existing`` names a lab that is up with its cluster; it is used instead and left up.
+    """
+    stage = Stage(existing or name, logs, say)
+    if existing:
+        with stage.inside():
+            yield stage
+        return
+    prepare(stage)
+    try:
+        stage.up()
+        with stage.inside():
+            run_site(stage, inventory)
+            yield stage
+    finally:
+        stage.down()
 
 
 def keep_evidence(stage: Stage) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,14 @@ class Stage:
             raise StageError(f"'{label}' {how}; the end of {log}:\n{tail}")
         self.say(f"    {label}: {ended.seconds:.1f} s")
         return ended.seconds
+
+    def lab(self, *arguments: str) -> str:
+        """Run a short command of this lab; return what it printed, raise OSError with its words when it fails."""
+        command = self.command(*arguments)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY)
+        if done.returncode != 0:
+            raise OSError(f"lab {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
 
     def up(self, *options: str) -> float:
         """Bring the lab up; return the seconds it took."""

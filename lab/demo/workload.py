@@ -34,6 +34,8 @@ PRODUCER_SETTINGS = {
 }
 STOP_SECONDS = 120
 READ_IDLE_MILLISECONDS = 15_000
+FILL_RECORD_BYTES = 10_000
+FILL_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,26 @@ def create_topic(addresses: list[str], name: str, partitions: int = 12, replicat
             admin.create_topics([NewTopic(name, partitions, replication, topic_configs=settings)])
     finally:
         admin.close()
+
+
+def fill(brokers: list[str], topic: str, megabytes: float) -> float:
+    """Write so much that every replica set of the topic together holds about so many megabytes more; return seconds.
+
+    RuntimeError with the producer's words when it fails.
+    """
+    command = [
+        str(unpacked("kafka", say=_quiet) / "bin" / "kafka-producer-perf-test.sh"),
+        *("--topic", topic, "--num-records", str(int(megabytes * 1_000_000 / FILL_RECORD_BYTES))),
+        *("--record-size", str(FILL_RECORD_BYTES), "--throughput", "-1"),
+        *("--producer-props", f"bootstrap.servers={bootstrap(brokers)}", "acks=all", "batch.size=131072"),
+    ]
+    began = time.monotonic()
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=FILL_SECONDS, check=False, env=_java_environment()
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{topic} could not be filled: {(done.stdout + done.stderr)[-500:]}")
+    return time.monotonic() - began
 
 
 class Producer:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 from lab import client
 from lab.demo import cluster, fleet, replacement
 from lab.demo.fleet import Holder
-from lab.demo.stage import REPOSITORY, Stage, wait_until
+from lab.demo.stage import Stage, wait_until
 from tests.faults import machine_view
 from tests.faults.model import Refusal, Seen
 from tests.scenarios.stories import group_of
@@ -127,24 +126,16 @@ class World:
         """While inside, the lab plays this fault; at the end it must have struck, or nothing was tested."""
         wish = as_wish(parameters)
         before = self.events("fault_struck")
-        self._lab("fault", "set", kind, *wish)
+        self.stage.lab("fault", "set", kind, *wish)
         self.say(f"    lab fault {kind} {' '.join(wish)}")
         try:
             yield
         finally:
-            self._lab("fault", "clear")
+            self.stage.lab("fault", "clear")
         struck = len(self.events("fault_struck")) - len(before)
         self.seen.notes.append(f"{kind} struck {struck} times")
         if struck == 0:
             self.seen.problems.append(f"the fault {kind} never struck, so nothing was tested")
-
-    def _lab(self, *arguments: str) -> str:
-        done = subprocess.run(
-            self.stage.command(*arguments), capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY
-        )
-        if done.returncode != 0:
-            raise OSError(f"lab {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
 
     @contextmanager
     def delays(self, **seconds: float) -> Iterator[None]:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make test-rolls`: every story of a roll on one cluster of six brokers in the lab; figures in reports/rolls.json.
 
+HOLDFAST_ROLLS_LAB names a lab that is up with such a cluster; it is used and left up.
 Exit status 0 only when every story that was told ended as it must.
 """
 
@@ -9,20 +10,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
 import traceback
 from typing import Any
 
+from kafka.errors import KafkaError
+
 from lab import preflight
 from lab.demo import cluster
-from lab.demo.stage import REPOSITORY, Stage, StageError
+from lab.demo.stage import REPOSITORY, StageError
+from tests.faults.report import merged
+from tests.rolls import report
 from tests.rolls.stories import STORIES, Figures
 from tests.rolls.world import World
 
 INVENTORY = "inventories/lab-six"
-REPORT = REPOSITORY / "reports" / "rolls.json"
+REPORTS = REPOSITORY / "reports"
 
 
 def say(line: str) -> None:
@@ -40,12 +46,19 @@ def tell(world: World, story: Any) -> dict[str, Any]:
         cluster.await_whole()
         figures = story(world)
         cluster.await_whole()
-    except (AssertionError, StageError, OSError, ValueError, KeyError) as error:
+    except (AssertionError, StageError, OSError, RuntimeError, ValueError, KeyError, KafkaError) as error:
         failure = f"{type(error).__name__}: {str(error)[-2000:]}"
         say("".join(traceback.format_exc(limit=3))[-4000:])
     seconds = round(time.monotonic() - began, 1)
     say(f"    {'FAILED' if failure else 'ok'} in {seconds:.0f} s  {json.dumps(figures)}")
-    return {"story": story.__name__, "passed": not failure, "failure": failure, "seconds": seconds, "figures": figures}
+    return {
+        "name": story.__name__,
+        "what": " ".join((story.__doc__ or "").split()),
+        "passed": not failure,
+        "failure": failure,
+        "seconds": seconds,
+        "figures": figures,
+    }
 
 
 def main() -> int:
@@ -53,7 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rolls", description=__doc__)
     parser.add_argument("--only", default="", help="names of stories, by comma")
     parser.add_argument("--list", action="store_true", help="name the stories and end")
-    parser.add_argument("--lab", default="rolls", help="the lab's name")
+    parser.add_argument("--merge", action="store_true", help="keep the report's results of stories not told now")
     arguments = parser.parse_args()
     names = [story.__name__ for story in STORIES]
     if arguments.list:
@@ -68,25 +81,24 @@ def main() -> int:
         say(reason)
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stage = Stage(arguments.lab, REPOSITORY / "reports" / "test-rolls", say)
+    before = report.earlier(REPORTS) if arguments.merge else []
     told: list[dict[str, Any]] = []
+    everything = merged(told, before, names)
+    existing = os.environ.get("HOLDFAST_ROLLS_LAB")
     try:
-        cluster.prepare(stage)
-        stage.up()
-        with stage.inside():
-            cluster.run_site(stage, INVENTORY)
+        with cluster.on_stage("rolls", REPORTS / "test-rolls", say, INVENTORY, existing) as stage:
             world = World(stage, INVENTORY)
             for story in STORIES:
                 if story.__name__ in wanted:
                     told.append(tell(world, story))
+                    everything = merged(told, before, names)
+                    report.write(everything, REPORTS)
     except StageError as error:
         say(str(error))
-    finally:
-        stage.down()
-        REPORT.parent.mkdir(parents=True, exist_ok=True)
-        REPORT.write_text(json.dumps({"stories": told}, indent=1) + "\n", encoding="utf-8")
     passed = sum(one["passed"] for one in told)
-    say(f"{passed} of {len(wanted)} stories ended as they must; figures in {REPORT.relative_to(REPOSITORY)}")
+    say(f"\n{report.table(everything)}\n")
+    say(", ".join(f"{name} {value}" for name, value in report.totals(everything).items()))
+    say(f"{passed} of {len(wanted)} stories ended as they must; figures in reports/{report.REPORT}")
     return 0 if passed == len(wanted) else 1
 
 

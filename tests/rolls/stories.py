@@ -8,22 +8,19 @@ The stories run in this order on one cluster of six brokers in three zones, and 
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from lab.demo import cluster, fleet
+from tests.rolls.faults import FAULTS
 from tests.rolls.traffic import Traffic
-from tests.rolls.world import World, reason, restarted
+from tests.rolls.world import ALL, RACK, RESTART, Figures, World, reason, restarted
 
-Figures = dict[str, Any]
-RACK = {"kafka_roll_mode": "rack"}
-ALL = {1, 2, 3, 4, 5, 6}
-RESTART, CONFIGURE = "kafka_rolling_restart", "kafka_rolling_configure"
+CONFIGURE = "kafka_rolling_configure"
 CREATE, TERMINATE = "instance_create", "instance_terminate"
+DOES_NOT_START = ("ExecStartPre=/bin/false", "Restart=no")
 
 
 def a_check_shows_the_plan_and_touches_nothing(world: World) -> Figures:
@@ -119,7 +116,7 @@ def a_roll_goes_on_after_a_failure_in_the_middle(world: World) -> Figures:
     second = int(planned.partition("batch 2: restart ")[2].split()[0])
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with Traffic(cluster.addresses("kafka"), "resume", world.logs) as traffic:
-        with world.broken_unit(second):
+        with world.drop_in(second, *DOES_NOT_START):
             failed = world.play(RESTART, RACK)
             assert failed.status != 0
             assert len(failed.batches) == 2, failed.batches
@@ -141,6 +138,7 @@ def a_roll_goes_on_after_a_failure_in_the_middle(world: World) -> Figures:
     return {
         "failed_seconds": round(failed.seconds, 1),
         "resumed_seconds": round(resumed.seconds, 1),
+        "reason": reason(failed.output),
         **dataclasses.asdict(verdict),
     }
 
@@ -156,9 +154,8 @@ def a_broker_that_dies_outside_of_the_batch_stops_the_roll(world: World) -> Figu
         running = world.begin(
             RESTART, {**RACK, "kafka_roll_settle_stall_seconds": 30, "kafka_roll_gate_timeout_seconds": 20}
         )
-        running.await_event("stop_start")
-        batch = next(event["node_ids"] for event in _events(running.record) if event["kind"] == "batch_start")
-        victim = min(ALL - set(batch) - {world.controller_id()})
+        batch = running.await_event("stop_start")
+        victim = min(ALL - batch - {world.controller_id()})
         world.ssh(victim, "systemctl kill -s KILL kafka; systemctl stop kafka")
         ended = running.wait()
         assert ended.status != 0, ended.output[-3000:]
@@ -174,10 +171,6 @@ def a_broker_that_dies_outside_of_the_batch_stops_the_roll(world: World) -> Figu
         "reason": reason(ended.output),
         **dataclasses.asdict(verdict),
     }
-
-
-def _events(record: Any) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (record / "events.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def two_rolls_at_once_are_one_roll(world: World) -> Figures:
@@ -277,4 +270,5 @@ STORIES: tuple[Callable[[World], Figures], ...] = (
     a_controller_that_moves_into_a_batch_puts_it_off,
     a_broker_outside_of_its_group_ends_and_comes_back,
     an_instance_that_is_ended_takes_its_alarm_along,
+    *FAULTS,
 )

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,15 @@ from typing import Any
 from lab.demo import cluster, fleet, playbooks
 from lab.demo.fleet import Holder, Process
 from lab.demo.stage import Stage, wait_until
+from lab.machine import processes
 
 TIMEOUT_SECONDS = 900
 QUICK = {"kafka_roll_settle_timeout_seconds": 300}
+RESTART = "kafka_rolling_restart"
+RACK = {"kafka_roll_mode": "rack"}
+ALL = {1, 2, 3, 4, 5, 6}
+#: What a story has measured, by name.
+Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,25 @@ class Ended:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The lines of the roll's record, in order; none when it made no record."""
-        if self.record is None:
-            return []
-        return [json.loads(line) for line in (self.record / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+        return events_of(self.record)
 
     @property
     def batches(self) -> list[list[int]]:
         """The batches that were begun, in order."""
-        return [sorted(event["node_ids"]) for event in self.events if event["kind"] == "batch_start"]
+        return batches_of(self.events)
+
+
+def batches_of(events: list[dict[str, Any]]) -> list[list[int]]:
+    """The batches that were begun, in order."""
+    return [sorted(event["node_ids"]) for event in events if event["kind"] == "batch_start"]
+
+
+def events_of(record: Path | None) -> list[dict[str, Any]]:
+    """The events of a record so far; a last line that is still being written is left out."""
+    if record is None or not (record / "events.jsonl").exists():
+        return []
+    text = (record / "events.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 class Running:
@@ -71,21 +90,55 @@ class Running:
         fresh = sorted(self._world.records() - self._known)
         return fresh[0] if fresh else None
 
-    def await_event(self, kind: str, batch: int = 1, timeout_seconds: float = 300) -> None:
-        """Wait until its record has an event; StageError when it ends or takes too long before."""
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of its record so far."""
+        return events_of(self.record)
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """The batches that were begun so far, in order."""
+        return batches_of(self.events)
+
+    def await_event(self, kind: str, batch: int = 1, timeout_seconds: float = 300) -> set[int]:
+        """Wait until its record has an event, and return that batch's brokers; it must not end before."""
 
         def missing() -> str | None:
             if self._process.poll() is not None:
                 raise AssertionError(f"{self.log} ended before its {kind} of batch {batch}")
-            path = self.record
-            text = (
-                (path / "events.jsonl").read_text(encoding="utf-8") if path and (path / "events.jsonl").exists() else ""
-            )
-            events = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            events = self.events
             told = any(event["kind"] == kind and event.get("batch") == batch for event in events)
             return None if told else f"{len(events)} events"
 
-        wait_until(f"{kind} of batch {batch}", missing, timeout_seconds)
+        wait_until(f"{kind} of batch {batch}", missing, timeout_seconds, poll_seconds=0.1)
+        began = next(event for event in self.events if event["kind"] == "batch_start" and event["batch"] == batch)
+        return set(began["node_ids"])
+
+    def _signal(self, number: signal.Signals) -> int:
+        """Send a signal to all its processes, parents first; return how many. A worker of Ansible has its own group."""
+        tree = [self._process.pid]
+        for pid in tree:
+            tree.extend(processes.children(pid))
+        for pid in tree:
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, number)
+        return len(tree)
+
+    def pause(self) -> None:
+        """Let all its processes stand still, as on a controller that is suspended."""
+        stopped = 0
+        while (now := self._signal(signal.SIGSTOP)) != stopped:
+            stopped = now
+
+    def go_on(self) -> None:
+        """Wake a paused one."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill all its processes at once, as when its controller loses its power."""
+        self.pause()
+        self._signal(signal.SIGKILL)
+        self._process.wait(10)
 
     def wait(self) -> Ended:
         """Wait for its end."""
@@ -121,9 +174,17 @@ class World:
         )
         return ended
 
+    def holders(self, role: str) -> list[Holder]:
+        """The identities of a role with their holders."""
+        return [holder for holder in fleet.holders(cluster.CLUSTER) if holder.role == role]
+
     def brokers(self) -> list[Holder]:
         """The brokers' identities with their holders."""
-        return [holder for holder in fleet.holders(cluster.CLUSTER) if holder.role == "kafka"]
+        return self.holders("kafka")
+
+    def ensemble(self) -> list[Holder]:
+        """ZooKeeper's identities with their holders."""
+        return self.holders("zookeeper")
 
     def broker(self, node_id: int) -> Holder:
         """One broker."""
@@ -141,12 +202,31 @@ class World:
         """Run a command as root on a broker's host."""
         return fleet.ssh(self.broker(node_id).private_ip, command, timeout_seconds=90)
 
+    def await_unregistered(self, node_ids: set[int], timeout_seconds: float = 120) -> None:
+        """Wait until the cluster no longer lists any of these brokers."""
+
+        def listed() -> str | None:
+            left = fleet.registrations(cluster.addresses("zookeeper"), node_ids)
+            return f"registered: {sorted(left)}" if left else None
+
+        wait_until(f"brokers {sorted(node_ids)} to leave", listed, timeout_seconds, poll_seconds=0.1)
+
     @contextmanager
-    def broken_unit(self, node_id: int) -> Iterator[None]:
-        """While inside, the broker's next start fails: a drop-in, which is no file of the role's."""
+    def full_disk(self, node_id: int) -> Iterator[None]:
+        """While inside, the broker's data volume has no space left."""
+        instance = str(self.broker(node_id).instance_id)
+        self.stage.lab("fault", "set", "disk_full", f"instance={instance}", "mount=/var/lib/kafka/0")
+        try:
+            yield
+        finally:
+            self.stage.lab("fault", "clear")
+
+    @contextmanager
+    def drop_in(self, node_id: int, *lines: str) -> Iterator[None]:
+        """While inside, the broker's unit has these lines as well: a drop-in, which is no file of the role's."""
         place = "/run/systemd/system/kafka.service.d"
-        text = "[Service]\nExecStartPre=/bin/false\nRestart=no\n"
-        self.ssh(node_id, f"mkdir -p {place} && printf '{text}' > {place}/broken.conf && systemctl daemon-reload")
+        text = "\\n".join(("[Service]", *lines, ""))
+        self.ssh(node_id, f"mkdir -p {place} && printf '{text}' > {place}/story.conf && systemctl daemon-reload")
         try:
             yield
         finally:

@@ -142,3 +142,33 @@ def test_a_restart_counts_when_another_process_runs_what_is_on_the_disk(
     status, output = part(tmp_path, "judge", host)
     assert status == (2 if reason else 0), output
     assert reason is None or f"reason: {reason}" in output
+
+
+ORDERED = {"changed": True, "stop_seconds": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("stop", "start", "tried"),
+    [
+        (ORDERED, None, True),
+        (ORDERED, {"failed": True, "msg": "Job for kafka.service failed"}, True),
+        ({"unreachable": True, "changed": False}, None, True),
+        # Another run may have stopped it since: this one has no more business with it.
+        (ORDERED, {"changed": True, "state": "started"}, False),
+        ({"failed": True, "reason": "lock_lost", "changed": False}, None, False),
+        (None, None, False),
+    ],
+    ids=["stopped", "not started", "unreachable", "started", "not stopped", "not begun"],
+)
+def test_a_roll_that_fails_starts_what_it_has_stopped_and_nothing_else(
+    tmp_path: Path, stop: dict[str, Any] | None, start: dict[str, Any] | None, tried: bool
+) -> None:
+    seen = {"__kafka_roll_stop": stop, "__kafka_roll_started": start}
+    failure = {"task": "note", "msg": "the lock is another run's", "reason": "lock_lost"}
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    host = {**local, "kafka_roll_scope": "pending", "kafka_roll_failure": failure}
+    status, output = part(tmp_path, "failed", {**host, **{name: value for name, value in seen.items() if value}})
+    assert status == 2, output
+    assert "reason: lock_lost" in " ".join(output.split())
+    # What is skipped is not shown.
+    assert ("failed | Start the broker]" in output) == tried, output
