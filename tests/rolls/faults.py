@@ -118,7 +118,7 @@ def a_killed_controller_leaves_a_cluster_that_the_next_run_judges(world: World) 
         since = re.findall(r"since (\d{4}-\d\d-\d\dT[\d:]+Z)", refused.output)
         assert since, refused.output[-3000:]
         kept = _processes(world, first)
-        force = {"lock_release_force": True, "lock_release_reason": "its controller lost its power"}
+        force = {"lock_release_force": True, "lock_release_by": "me", "lock_release_reason": "its controller is dead"}
         released = world.play("lock_release", force)
         assert released.status == 0, released.output[-3000:]
         resumed = world.play(RESTART, {**RACK, "kafka_roll_resume_since": since[0]})

@@ -85,6 +85,12 @@ def a_partition_without_a_replica_to_spare_refuses_the_roll(world: World) -> Fig
         assert refused.status != 0
         assert "tight-0" in refused.output
         assert "replication_not_above_min_isr" in refused.output
+        # What needs no restart is not set either by a roll that is refused.
+        wanted = {"kafka_properties": {"num.io.threads": 7}, "kafka_dynamic_properties": {"background.threads": 12}}
+        configured = world.play(CONFIGURE, {**RACK, **wanted})
+        assert configured.status != 0
+        assert "replication_not_above_min_isr" in configured.output
+        assert "Set the cluster-wide dynamic settings" not in configured.output
         assert world.census() == before
         allowed = world.play(RESTART, {**RACK, "kafka_roll_unavailable_topics_allowed": ["tight"]}, "--check")
         assert allowed.status == 0, allowed.output[-3000:]
