@@ -70,7 +70,7 @@ molecule: venv ## Run every role's molecule scenario on instances of the lab (ro
 scenarios: venv ## Run the whole-cluster scenarios in the lab (root)
 	@$(FRONT_DOOR) --suites scenarios
 
-bench: venv ## Measure replacements: by phase, and kept against refilled volumes (root; BENCHMARKS=boot for one of them)
+bench: venv ## Measure replacements and rolls: by phase, kept against refilled volumes, racks against one by one (root; BENCHMARKS=boot for one)
 	@$(PYTHON) -m benchmarks --rounds $(ROUNDS) $(BENCHMARKS)
 
 claim-bench: venv ## Let a hundred claimants race against a real ensemble with faults; figures in reports/claim.json

@@ -16,13 +16,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import boot, refill
+from benchmarks import boot, refill, rolls
 from benchmarks.figures import Figures, NotMeasuredError
 from lab import preflight
 from lab.demo.stage import REPOSITORY, Say, StageError
 
 Benchmark = Callable[[int, Say], Figures]
-BENCHMARKS: dict[str, Benchmark] = {"boot": boot.run, "refill": refill.run}
+BENCHMARKS: dict[str, Benchmark] = {"boot": boot.run, "refill": refill.run, "rolls": rolls.run}
 REPORT = REPOSITORY / "reports" / "bench.json"
 
 

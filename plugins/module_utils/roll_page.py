@@ -75,6 +75,7 @@ def page(report: Mapping[str, Any], events: Sequence[Event]) -> str:
         "<h2>Partitions with a replica out of sync</h2>",
         _figure(report, "under_replicated", "Partitions with a replica out of sync", stepped=True),
         "<h2>Time to produce, in milliseconds</h2>",
+        _latency(report["produce_latency"]),
         _figure(report, "produce_latency_ms", "Milliseconds to produce", stepped=False),
         "<h2>Batches</h2>",
         _batches(report),
@@ -148,6 +149,20 @@ def _figure(report: Mapping[str, Any], name: str, what: str, stepped: bool) -> s
     # A stop makes what was measured before it old.
     stops = [node["stop_start_seconds"] for node in report["nodes"] if node["stop_start_seconds"] is not None]
     return f'<div class="wide">{chart(report["series"][name], report["seconds"], what, stepped, stops)}</div>'
+
+
+def _latency(told: Mapping[str, Any]) -> str:
+    if told["measured"]:
+        text = (
+            f"{told['samples']} sends: half within {told['median_ms']:g} ms, 99 of 100 within {told['p99_ms']:g} ms, "
+        )
+        text += f"the longest {told['largest_ms']:g} ms."
+    else:
+        text = f"Nobody noted how long producing took: {told['why']}."
+    unreadable = told["unreadable_lines"]
+    if unreadable:
+        text += f" {unreadable} lines of the file could not be read."
+    return f'<p class="soft">{escape(text)}</p>'
 
 
 def _ids(node_ids: Iterable[Any]) -> str:

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import Event
+from ansible_collections.holdfast.kafka.plugins.module_utils.roll_latency import Latency
 
 #: The events that may carry these figures in their detail, drawn over time.
 SERIES = ("under_replicated", "produce_latency_ms")
+NOT_GIVEN = "roll_run_latency_file names no file"
 FORMAT = 1
 
 
-def summary(events: Sequence[Event]) -> dict[str, Any]:
-    """Return the report of one run; C(events) begin with its run_start."""
+def summary(events: Sequence[Event], latency: Latency | None = None) -> dict[str, Any]:
+    """Return the report of one run; C(events) begin with its run_start, C(latency) is somebody's own measurement."""
     if not events:
         raise ValueError("a run without events has no report")
     begin, plan = events[0], _last(events, "plan")
@@ -31,6 +33,11 @@ def summary(events: Sequence[Event]) -> dict[str, Any]:
     whole = (node for node in nodes if node["in_sync_seconds"] is not None and node["batch"] != broken)
     done = sorted({node["node_id"] for node in whole})
     wanted = [node_id for batch in planned for node_id in batch]
+    series = {name: _series(events, name) for name in SERIES}
+    if latency is None:
+        latency = Latency([(point[0], point[1]) for point in series["produce_latency_ms"]], why=NOT_GIVEN)
+    else:
+        series["produce_latency_ms"] = latency.points(events[-1].seconds)
     return {
         "format": FORMAT,
         "run_id": begin.detail.get("run_id"),
@@ -54,7 +61,8 @@ def summary(events: Sequence[Event]) -> dict[str, Any]:
         "done_node_ids": done,
         "remaining_node_ids": [node_id for node_id in wanted if node_id not in done],
         "leaders_moved": sum(int(one.detail.get("moved") or 0) for one in events if one.kind == "leaders"),
-        "series": {name: _series(events, name) for name in SERIES},
+        "produce_latency": latency.told(),
+        "series": series,
     }
 
 

@@ -41,16 +41,23 @@ def a_rack_at_a_time_loses_nothing(world: World) -> Figures:
     """Six brokers in three batches while a producer and a consumer run; no ZooKeeper server restarts."""
     before = world.census()
     with Traffic(cluster.addresses("kafka"), "rack", world.logs) as traffic:
-        ended = world.play(RESTART, RACK)
+        ended = world.play(RESTART, {**RACK, "roll_run_latency_file": str(traffic.canary.output)})
         verdict = traffic.verdict()
     assert ended.status == 0, ended.output[-5000:]
+    latency = ended.report["produce_latency"]
+    assert latency["measured"], latency
     assert sorted(map(len, ended.batches)) == [2, 2, 2], ended.batches
     zones = {holder.node_id: holder.availability_zone for holder in world.brokers()}
     assert all(len({zones[node_id] for node_id in batch}) == 1 for batch in ended.batches), ended.batches
     assert restarted(before, world.census()) == ALL
     assert verdict.lost == 0, verdict
     assert verdict.failed_sends == 0, verdict
-    return {"batches": len(ended.batches), "roll_seconds": round(ended.seconds, 1), **dataclasses.asdict(verdict)}
+    return {
+        "batches": len(ended.batches),
+        "roll_seconds": round(ended.seconds, 1),
+        "produce_latency": latency,
+        **dataclasses.asdict(verdict),
+    }
 
 
 def a_change_of_the_configuration_goes_round_once(world: World) -> Figures:

@@ -9,16 +9,20 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from kafka import KafkaProducer
 
 from lab.artifacts.unpack import unpacked
 from lab.demo import workload
 from lab.demo.fleet import bootstrap
 
 CATCH_UP_SECONDS = 120.0
+CANARY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,28 @@ def consumed(lines: Iterable[str]) -> set[str]:
     return found
 
 
+class Canary(threading.Thread):
+    """One send after the other, and in C(output) when it was acknowledged and how many milliseconds it took."""
+
+    def __init__(self, addresses: list[str], topic: str, output: Path) -> None:
+        super().__init__(daemon=True)
+        self.addresses, self.topic, self.output = addresses, topic, output
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Send until told to end; a send that fails ends it, and its figure is missing."""
+        servers = bootstrap(self.addresses)
+        with (
+            contextlib.closing(KafkaProducer(bootstrap_servers=servers, acks="all")) as producer,
+            self.output.open("w", encoding="utf-8") as out,
+        ):
+            while not self.ended.wait(CANARY_SECONDS):
+                began = time.monotonic()
+                producer.send(self.topic, b"canary").get(CATCH_UP_SECONDS)
+                out.write(f"{time.time():.3f} {(time.monotonic() - began) * 1000:.1f}\n")
+                out.flush()
+
+
 class Traffic:
     """A VerifiableProducer and a VerifiableConsumer on one topic; call from inside the lab's network."""
 
@@ -63,6 +89,7 @@ class Traffic:
         self.addresses, self.topic, self.folder = addresses, topic, folder
         self.producer = workload.Producer(addresses, topic, folder, messages_per_second=100)
         self.output = folder / f"consumer-{topic}.jsonl"
+        self.canary = Canary(addresses, topic, folder / f"latency-{topic}.txt")
         self._consumer: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Traffic:
@@ -78,9 +105,11 @@ class Traffic:
             self._consumer = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, env=environment
             )
+        self.canary.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.canary.ended.set()
         self.producer.stop()
         if self._consumer is not None and self._consumer.poll() is None:
             os.killpg(self._consumer.pid, signal.SIGKILL)

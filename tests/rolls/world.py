@@ -50,6 +50,12 @@ class Ended:
         return events_of(self.record)
 
     @property
+    def report(self) -> dict[str, Any]:
+        """Its roll.json."""
+        assert self.record is not None, self.output[-3000:]
+        return dict(json.loads((self.record / "roll.json").read_text(encoding="utf-8")))
+
+    @property
     def batches(self) -> list[list[int]]:
         """The batches that were begun, in order."""
         return batches_of(self.events)

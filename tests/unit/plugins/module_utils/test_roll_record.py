@@ -9,7 +9,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import roll_chart, roll_events, roll_page, roll_summary
+from ansible_collections.holdfast.kafka.plugins.module_utils import (
+    roll_chart,
+    roll_events,
+    roll_latency,
+    roll_page,
+    roll_summary,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import BrokenRecordError, Event
 from hypothesis import given
 from hypothesis import strategies as st
@@ -311,3 +317,22 @@ def test_no_point_is_drawn_outside(points: list[tuple[float, float]], stepped: b
 
 def test_the_story_is_one_of_events() -> None:
     assert all(isinstance(event, Event) for event in told(WHOLE))
+
+
+# ---- how long producing took ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1e6)), min_size=1))
+def test_no_large_latency_is_lost_in_the_drawing(samples: list[tuple[float, float]]) -> None:
+    latency = roll_latency.read((f"{at} {milliseconds}" for at, milliseconds in samples), 0.0, 100.0)
+    told, points = latency.told(), latency.points(100.0)
+    assert len(points) <= roll_latency.MOST_POINTS + 1
+    assert max(value for _seconds, value in points) == told["largest_ms"] == max(value for _at, value in samples)
+    assert told["samples"] == len(samples)
+    assert told["median_ms"] <= told["p99_ms"] <= told["largest_ms"]
+
+
+def test_a_run_that_nobody_watched_says_so() -> None:
+    report = roll_summary.summary(told(HEAD))
+    assert report["produce_latency"] == {"measured": False, "why": roll_summary.NOT_GIVEN, "unreadable_lines": 0}
+    assert roll_summary.summary(told(WHOLE))["produce_latency"]["largest_ms"] == 8.5

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,42 @@ def test_a_report_that_cannot_be_written_names_the_file(tmp_path: Path) -> None:
     tell(run, WHOLE)
     (tmp_path / "file").write_text("")
     failed(report(run, latest_directory=str(tmp_path / "file")), "write_failed", "roll.json cannot be written")
+
+
+def test_how_long_producing_took_is_told_when_somebody_has_noted_it(tmp_path: Path) -> None:
+    run, noted = tmp_path / "run", tmp_path / "latency.txt"
+    tell(run, WHOLE[:1])
+    began = datetime.fromisoformat(roll_files.read(str(run))[0].at).timestamp()
+    tell(run, WHOLE[1:])
+    noted.write_text(f"{began - 60} 900\nnothing\n{began} 4.5\n{began} -1\n{began + 3600} 900\n")
+    found = report(run, latency_file=str(noted))["report"]
+    assert found["produce_latency"] == {
+        "measured": True,
+        "samples": 1,
+        "median_ms": 4.5,
+        "p99_ms": 4.5,
+        "largest_ms": 4.5,
+        "unreadable_lines": 2,
+    }
+    assert found["series"]["produce_latency_ms"] == [[0.0, 4.5]]
+    page = (run / "roll.html").read_text()
+    assert "1 sends: half within 4.5 ms" in page
+    assert "2 lines of the file could not be read" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "latency.txt cannot be read: No such file or directory"), ("1 2\n", "no line of the file is of the time")],
+)
+def test_what_nobody_measured_is_not_measured(tmp_path: Path, text: str | None, why: str) -> None:
+    noted = tmp_path / "latency.txt"
+    if text:
+        noted.write_text(text)
+    tell(tmp_path, [WHOLE[0], WHOLE[-1]])
+    found = report(tmp_path, latency_file=str(noted))
+    assert not found["failed"], found
+    told = found["report"]["produce_latency"]
+    assert (told["measured"], why in told["why"]) == (False, True), told
+    page = (tmp_path / "roll.html").read_text()
+    assert why in page
+    assert "Not measured in this run." in page
