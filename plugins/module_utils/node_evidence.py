@@ -68,7 +68,7 @@ def collect(
         "state": service_watch.shown(state),
         "journal": [line[:LONGEST_LINE] for line in without_secrets(journal).splitlines()[-lines:]],
         "memory_available_bytes": _available(read("meminfo")),
-        "filesystems": _filesystems(read("mounts"), problems),
+        "filesystems": filesystems(read("mounts"), problems),
         "problems": problems,
     }
 
@@ -81,7 +81,8 @@ def _available(meminfo: str) -> int | None:
     return None
 
 
-def _filesystems(mounts: str, problems: list[str]) -> dict[str, dict[str, int]]:
+def filesystems(mounts: str, problems: list[str]) -> dict[str, dict[str, int]]:
+    """Return size and free bytes of the disks in a C(mounts) file of /proc; C(problems) takes what cannot be asked."""
     found = {}
     for line in mounts.splitlines():
         _device, path, kind, *_rest = line.split()

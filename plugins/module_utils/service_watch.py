@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.holdfast.kafka.plugins.module_utils import node_evidence
 from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import without_secrets
 
 #: Runs a command; exit code, stdout, stderr.
@@ -37,6 +38,8 @@ RECOVERY_LINES = 200
 LINE_CHARACTERS = 300
 #: Reads below this are heartbeats and class loading, not a recovery.
 READ_STEP_BYTES = 16 << 20
+#: With less than this free a file system is full for whoever has to write a log.
+FULL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,20 @@ class Systemd:
         return ended_without_zookeeper(self._journal(RECOVERY_LINES, "cat"))
 
     def last_words(self) -> str:
-        """Return the newest lines of its journal for a failure's message."""
+        """Return which file systems are full and the newest lines of its journal, for a failure's message."""
         text = without_secrets("\n".join(self._journal(JOURNAL_LINES, "cat")))
         lines = [line[:LINE_CHARACTERS] for line in text.splitlines()]
-        return f" Its last lines: {' | '.join(lines)}" if lines else " Its journal is empty."
+        return self._full() + (f" Its last lines: {' | '.join(lines)}" if lines else " Its journal is empty.")
+
+    def _full(self) -> str:
+        """Return which file systems of the host are full, as a sentence; what ends for that may say so long before."""
+        try:
+            mounts = (self._proc / "mounts").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""  # the journal's lines are left to tell
+        found = node_evidence.filesystems(mounts, [])
+        full = [path for path, usage in sorted(found.items()) if usage["free_bytes"] < FULL_BYTES]
+        return f" No space is left on {', '.join(full)}." if full else ""
 
     def _journal(self, count: int, form: str) -> list[str]:
         command = ["journalctl", f"--unit={self.unit}", f"--lines={count}", f"--output={form}", "--no-pager", "--quiet"]

@@ -32,18 +32,21 @@ def merged(results: list[dict[str, Any]], earlier: list[dict[str, Any]], order: 
     return [by_name[name] for name in order if name in by_name]
 
 
-def earlier_results(folder: Path) -> list[dict[str, Any]]:
+def earlier_results(folder: Path, report: str = REPORT, key: str = "faults") -> list[dict[str, Any]]:
     """The results of the report that is there; none when there is none."""
-    path = folder / REPORT
-    return list(json.loads(path.read_text(encoding="utf-8"))["faults"]) if path.is_file() else []
+    path = folder / report
+    return list(json.loads(path.read_text(encoding="utf-8"))[key]) if path.is_file() else []
 
 
 def write(results: list[dict[str, Any]], folder: Path) -> Path:
     """Write the report, totals on top."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / REPORT
-    text = json.dumps({"totals": totals(results), "faults": results}, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
+    return save(folder / REPORT, {"totals": totals(results), "faults": results})
+
+
+def save(path: Path, content: dict[str, Any]) -> Path:
+    """Write a report."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
 
 

@@ -182,6 +182,7 @@ def a_full_disk_on_a_restart_stops_the_roll(world: World) -> Figures:
             with world.full_disk(victim):
                 failed = running.wait()
                 told = _told(failed, "crash_loop")
+        assert "No space is left on /var/lib/kafka/0" in failed.output, failed.output[-3000:]
         assert failed.batches == [sorted(batch)], failed.batches
         rest = ALL - batch
         untouched = _processes(world, rest)

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from tests.faults.report import earlier_results, save
 
 REPORT = "rolls.json"
 
@@ -30,16 +31,12 @@ def totals(told: list[dict[str, Any]]) -> dict[str, Any]:
 
 def earlier(folder: Path) -> list[dict[str, Any]]:
     """The stories of the report that is there; none when there is none."""
-    path = folder / REPORT
-    return list(json.loads(path.read_text(encoding="utf-8"))["stories"]) if path.is_file() else []
+    return earlier_results(folder, REPORT, "stories")
 
 
 def write(told: list[dict[str, Any]], folder: Path) -> Path:
     """Write the report, totals on top."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / REPORT
-    path.write_text(json.dumps({"totals": totals(told), "stories": told}, indent=1) + "\n", encoding="utf-8")
-    return path
+    return save(folder / REPORT, {"totals": totals(told), "stories": told})
 
 
 def table(told: list[dict[str, Any]]) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,23 @@ CONNECTED = "INFO [ZooKeeperClient Kafka server] Connected. (kafka.zookeeper.Zoo
 def test_what_ended_kafka_is_zookeepers_absence_or_its_own_fault(lines: list[str], away: bool) -> None:
     assert service_watch.ended_without_zookeeper(lines) is away
     assert Systemd("u", Host("\n".join(lines)).run).misses_zookeeper() is away
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        ({"/": 1 << 30, "/var/lib/kafka/0": 0}, " No space is left on /var/lib/kafka/0. Its journal is empty."),
+        ({"/": 1 << 30, "/var/lib/kafka/0": 2 << 20}, " Its journal is empty."),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: dict[str, int], told: str) -> None:
+    (tmp_path / "mounts").write_text(
+        "/dev/root / ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/sdf /var/lib/kafka/0 ext4 rw 0 0\n"
+    )
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(1 << 40, 0, free[path]))
+    assert Systemd("u", Host().run, str(tmp_path)).last_words() == told
+
+
+def test_a_host_whose_mounts_cannot_be_read_names_none(tmp_path: Path) -> None:
+    assert Systemd("u", Host().run, str(tmp_path)).last_words() == " Its journal is empty."
