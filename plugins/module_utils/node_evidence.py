@@ -7,12 +7,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import service_watch
+from ansible_collections.holdfast.kafka.plugins.module_utils import file_systems, service_watch
 from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import without_secrets
 
 #: Of a unit's properties, those that tell how it fares. None of them carries a command line or an environment.
@@ -32,7 +31,6 @@ PROPERTIES = (
     "MemoryCurrent",
     "TasksCurrent",
 )
-DISKS = ("ext4", "xfs")
 LONGEST_LINE = 1000
 
 
@@ -68,7 +66,7 @@ def collect(
         "state": service_watch.shown(state),
         "journal": [line[:LONGEST_LINE] for line in without_secrets(journal).splitlines()[-lines:]],
         "memory_available_bytes": _available(read("meminfo")),
-        "filesystems": filesystems(read("mounts"), problems),
+        "filesystems": file_systems.usage(read("mounts"), problems),
         "problems": problems,
     }
 
@@ -79,18 +77,3 @@ def _available(meminfo: str) -> int | None:
         if name == "MemAvailable":
             return int(rest.split()[0]) * 1024
     return None
-
-
-def filesystems(mounts: str, problems: list[str]) -> dict[str, dict[str, int]]:
-    """Return size and free bytes of the disks in a C(mounts) file of /proc; C(problems) takes what cannot be asked."""
-    found = {}
-    for line in mounts.splitlines():
-        _device, path, kind, *_rest = line.split()
-        if kind in DISKS or path == "/":
-            try:
-                usage = shutil.disk_usage(path)
-            except OSError as error:
-                problems.append(f"{error}")
-                continue
-            found[path] = {"size_bytes": usage.total, "free_bytes": usage.free}
-    return found

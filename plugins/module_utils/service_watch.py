@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import node_evidence
+from ansible_collections.holdfast.kafka.plugins.module_utils import file_systems
 from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import without_secrets
 
 #: Runs a command; exit code, stdout, stderr.
@@ -180,8 +180,8 @@ class Systemd:
             mounts = (self._proc / "mounts").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""  # the journal's lines are left to tell
-        found = node_evidence.filesystems(mounts, [])
-        full = [path for path, usage in sorted(found.items()) if usage["free_bytes"] < FULL_BYTES]
+        found = file_systems.usage(mounts, [])
+        full = [path for path, room in sorted(found.items()) if room["free_bytes"] < FULL_BYTES]
         return f" No space is left on {', '.join(full)}." if full else ""
 
     def _journal(self, count: int, form: str) -> list[str]:
