@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_upgrade
+from ansible_collections.holdfast.kafka.plugins.module_utils import release, zk_upgrade
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_4lw import Server
 
 #: With fewer servers the ensemble has no majority without the one that is stopped.
@@ -159,7 +159,7 @@ def _sync_refusals(servers: Mapping[int, Server]) -> list[Refusal]:
 
 
 def upgrade_refusals(
-    servers: Mapping[int, Server], wanted: zk_upgrade.Version, *, downgrade_allowed: bool
+    servers: Mapping[int, Server], wanted: release.Version, *, downgrade_allowed: bool
 ) -> list[Refusal]:
     """Say which servers run a version from which C(wanted) must not be reached by a roll."""
     found = []
@@ -167,7 +167,7 @@ def upgrade_refusals(
         if server.version is None:
             continue
         try:
-            running = zk_upgrade.parse(server.version)
+            running = release.parse(server.version)
         except ValueError as error:
             told = f"server {_named(servers, [node_id])} says that it runs {server.version}: {error}"
             found.append(Refusal(reason="upgrade_unsupported", message=told, node_ids=[node_id]))
@@ -204,7 +204,7 @@ def plan(
     *,
     interruption_allowed: bool,
     seconds_per_server: float,
-    wanted: zk_upgrade.Version | None = None,
+    wanted: release.Version | None = None,
     downgrade_allowed: bool = False,
 ) -> Plan:
     """Order C(targets) of the whole ensemble C(servers); C(skipped) says why the others of the targets need nothing.

@@ -9,37 +9,10 @@ Servers of neighbouring minor versions speak with each other; a release series i
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from ansible_collections.holdfast.kafka.plugins.module_utils.release import Version
 
-VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-[0-9a-f]{7,})?")
 #: The oldest series whose servers write what the next one reads without a look at every server's snapshot.
 OLDEST = (3, 5)
-
-
-class Version(NamedTuple):
-    """A released version."""
-
-    major: int
-    minor: int
-    patch: int
-
-    def __str__(self) -> str:
-        """Return it as Apache writes it."""
-        return f"{self.major}.{self.minor}.{self.patch}"
-
-    @property
-    def series(self) -> tuple[int, int]:
-        """Return major and minor."""
-        return (self.major, self.minor)
-
-
-def parse(text: str) -> Version:
-    """Read ``3.8.4`` or what a server says (``3.8.4-9316c2a7...``); ValueError when it is no release."""
-    found = VERSION.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"{text!r} is no released version of ZooKeeper, such as 3.9.3")
-    return Version(*(int(part) for part in found.groups()[:3]))
 
 
 def step_fault(running: Version, wanted: Version, *, downgrade_allowed: bool) -> str | None:

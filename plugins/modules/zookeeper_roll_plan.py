@@ -135,7 +135,7 @@ reason:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_roll_gate, zk_roll_plan, zk_upgrade
+from ansible_collections.holdfast.kafka.plugins.module_utils import release, zk_roll_gate, zk_roll_plan
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_roll_module import ask_all, read_addresses
 
@@ -172,7 +172,7 @@ def main() -> None:
     )
     try:
         servers, targets, skipped = _parameters(module.params)
-        wanted = zk_upgrade.parse(module.params["to_version"]) if module.params["to_version"] is not None else None
+        wanted = release.parse(module.params["to_version"]) if module.params["to_version"] is not None else None
     except ValueError as error:
         module.fail_json(msg=f"{error}.", reason="bad_parameter")
     seen = ask_all(servers, module.params["timeout_seconds"])

@@ -5,20 +5,20 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import zk_upgrade
+from ansible_collections.holdfast.kafka.plugins.module_utils import release, zk_upgrade
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_4lw import Server
 from ansible_collections.holdfast.kafka.plugins.module_utils.zk_roll_plan import upgrade_refusals
 
 
 @pytest.mark.parametrize("text", ["3.8.4", "3.8.4-9316c2a7a97e1666d8f4593f34dd6fc36ecc436c", " 3.8.4\n"])
 def test_a_version_as_written_and_as_a_server_says_it(text: str) -> None:
-    assert str(zk_upgrade.parse(text)) == "3.8.4"
+    assert str(release.parse(text)) == "3.8.4"
 
 
 @pytest.mark.parametrize("text", ["", "3.9", "3.9.x", "3.5.0-alpha", "v3.8.4", "3.8.4.1"])
 def test_what_is_no_release_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no released version"):
-        zk_upgrade.parse(text)
+        release.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_is_no_release_is_refused(text: str) -> None:
     ],
 )
 def test_the_steps(running: str, wanted: str, allowed: bool, words: str | None) -> None:
-    fault = zk_upgrade.step_fault(zk_upgrade.parse(running), zk_upgrade.parse(wanted), downgrade_allowed=allowed)
+    fault = zk_upgrade.step_fault(release.parse(running), release.parse(wanted), downgrade_allowed=allowed)
     assert (fault is None) == (words is None)
     assert words is None or words in (fault or "")
 
@@ -50,6 +50,6 @@ def test_a_server_of_an_unknown_version_is_refused_and_one_that_is_away_is_not()
         1: Server("192.0.2.11:2181", reachable=True, mode="leader", version="3.10.0-SNAPSHOT"),
         2: Server("192.0.2.12:2181", reachable=False),
     }
-    refusals = upgrade_refusals(servers, zk_upgrade.parse("3.9.3"), downgrade_allowed=True)
+    refusals = upgrade_refusals(servers, release.parse("3.9.3"), downgrade_allowed=True)
     assert [(one.reason, one.node_ids) for one in refusals] == [("upgrade_unsupported", [1])]
     assert "3.10.0-SNAPSHOT" in refusals[0].message
