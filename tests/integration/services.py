@@ -327,6 +327,16 @@ class KafkaBroker(Member):
         options = ["-Xmx384m", log4j, "-cp", f"{root}/libs/*", "kafka.Kafka", str(configuration)]
         super().__init__(f"kafka-{node_id}", directory, [*JAVA, *jvm_options, *options])
 
+    def use_version(self, version: str) -> None:
+        """Run another release of Kafka from the next start on."""
+        self.command[self.command.index("-cp") + 1] = f"{unpacked('kafka', version=version)}/libs/*"
+
+    def set_line(self, name: str, value: str) -> None:
+        """Write a setting, or write it anew; the next start reads it."""
+        configuration = self.directory / "server.properties"
+        kept = [line for line in configuration.read_text().splitlines() if not line.startswith(f"{name}=")]
+        configuration.write_text("\n".join([*kept, f"{name}={value}", ""]))
+
     @property
     def host(self) -> str:
         """The client address, ``ip:port``."""

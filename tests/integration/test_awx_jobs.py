@@ -164,6 +164,7 @@ ENDS: list[tuple[str, bool, str, str]] = [
     ("kafka_rolling_restart", True, "failed", UNREACHABLE),
     ("kafka_rolling_restart", False, "failed", UNREACHABLE),
     ("kafka_rolling_configure", False, "failed", UNREACHABLE),
+    ("kafka_rolling_upgrade", False, "failed", "An upgrade needs kafka_version"),
     ("kafka_leaders_rebalance", False, "failed", UNREACHABLE),
     ("instance_create", True, "failed", "The pool has no identity demo-kafka-1"),
     ("instance_terminate", False, "failed", "The pool has no identity demo-kafka-1"),
