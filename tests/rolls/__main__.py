@@ -1,6 +1,8 @@
 # Copyright: Holdfast contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make test-rolls`: every story of a roll on one cluster of six brokers in the lab; figures in reports/rolls.json.
+"""`make test-rolls`: every story of a roll on a cluster in the lab; figures in reports/rolls.json.
+
+Restarts and the like on six brokers, the upgrade of Kafka on three that begin with the older release.
 
 HOLDFAST_ROLLS_LAB names a lab that is up with such a cluster; it is used and left up.
 Exit status 0 only when every story that was told ended as it must.
@@ -20,14 +22,19 @@ from typing import Any
 from kafka.errors import KafkaError
 
 from lab import preflight
+from lab.artifacts.assemble import assemble, default_directory
 from lab.demo import cluster
 from lab.demo.stage import REPOSITORY, StageError
 from tests.faults.report import merged
-from tests.rolls import report
-from tests.rolls.stories import STORIES, Figures
+from tests.rolls import report, stories, upgrade_stories
+from tests.rolls.stories import Figures
 from tests.rolls.world import World
 
-INVENTORY = "inventories/lab-six"
+#: The clusters, each by its inventory, with the release of Kafka it begins with (None: the lab's own) and its stories.
+CLUSTERS: tuple[tuple[str, str | None, tuple[Any, ...]], ...] = (
+    ("inventories/lab-six", None, stories.STORIES),
+    ("inventories/lab-upgrade", upgrade_stories.OLD, upgrade_stories.STORIES),
+)
 REPORTS = REPOSITORY / "reports"
 
 
@@ -68,7 +75,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the stories and end")
     parser.add_argument("--merge", action="store_true", help="keep the report's results of stories not told now")
     arguments = parser.parse_args()
-    names = [story.__name__ for story in STORIES]
+    names = [story.__name__ for *_cluster, all_of_it in CLUSTERS for story in all_of_it]
     if arguments.list:
         say("\n".join(names))
         return 0
@@ -86,10 +93,15 @@ def main() -> int:
     everything = merged(told, before, names)
     existing = os.environ.get("HOLDFAST_ROLLS_LAB")
     try:
-        with cluster.on_stage("rolls", REPORTS / "test-rolls", say, INVENTORY, existing) as stage:
-            world = World(stage, INVENTORY)
-            for story in STORIES:
-                if story.__name__ in wanted:
+        for inventory, release, all_of_it in CLUSTERS:
+            here = [story for story in all_of_it if story.__name__ in wanted]
+            if not here:
+                continue
+            if release:
+                assemble(default_directory(), say, versions={"kafka": release}, only=["kafka"])
+            with cluster.on_stage("rolls", REPORTS / "test-rolls", say, inventory, existing) as stage:
+                world = World(stage, inventory)
+                for story in here:
                     told.append(tell(world, story))
                     everything = merged(told, before, names)
                     report.write(everything, REPORTS)
