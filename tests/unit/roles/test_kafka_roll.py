@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.ports import free_ports
-from tests.unit.roles.role_run import run_plays
+from tests.unit.roles.role_run import ROOT, run_plays
 
 BROKERS: list[dict[str, Any]] = [
     {"node_id": number, "availability_zone": f"z{number}", "private_ip": f"192.0.2.{number}", "volumes": [{}]}
@@ -172,3 +172,75 @@ def test_a_roll_that_fails_starts_what_it_has_stopped_and_nothing_else(
     assert "reason: lock_lost" in " ".join(output.split())
     # What is skipped is not shown.
     assert ("failed | Start the broker]" in output) == tried, output
+
+
+NOTES = [
+    task
+    for task in yaml.safe_load((ROOT / "roles/kafka_roll/tasks/restart.yml").read_text(encoding="utf-8"))
+    if task["name"].partition("| ")[2].startswith(("Keep", "Note"))
+]
+
+
+def told_of(tmp_path: Path, action: str, seen: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the ids that the notes of a batch name, by event; the modules' results are given."""
+    tasks = []
+    for task in NOTES:
+        if "ansible.builtin.set_fact" in task:
+            tasks.append(task)
+            continue
+        told = "TOLD {{ roll_run_event }} {{ roll_run_node_ids | join(',') }}."
+        tasks.append(
+            {"debug": {"msg": told}, **{key: task[key] for key in ("vars", "when") if key in task}, "run_once": True}
+        )
+    hosts = {
+        f"c-kafka-{number}": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "node_identity_claim": {"node_id": number},
+            **results,
+        }
+        for number, results in ((int(name), results) for name, results in seen.items())
+    }
+    plan = {"brokers": [{"node_id": int(number), "batch": 1} for number in seen], "batches": [list(map(int, seen))]}
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "kafka_roll_plan": plan}
+    given = {"holdfast_cluster": "c", "kafka_roll_action": action, "kafka_roll_batch": 1}
+    inventory = {"all": {"vars": given, "hosts": {"localhost": local}, "children": {"kafka": {"hosts": hosts}}}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
+    files = [str(ROOT / "roles/kafka_roll/vars/main.yml")]
+    status, output = run_plays(
+        [{"hosts": "kafka", "gather_facts": False, "vars_files": files, "tasks": tasks}], tmp_path / "hosts.yml"
+    )
+    assert status == 0, output
+    lines = [line.split("TOLD ", 1)[1].strip(' "') for line in output.splitlines() if "TOLD " in line]
+    return {event: ids.rstrip(".") for event, _, ids in (line.partition(" ") for line in lines)}
+
+
+RUNS = {"__kafka_roll_started": {"changed": True, "state": "started"}}
+STOPPED = {"__kafka_roll_stop": {**ORDERED, "gate_waited_seconds": 0.5}}
+SKIPPED = {"__kafka_roll_stop": {"changed": False, "skipped": True}}
+
+
+@pytest.mark.parametrize(
+    ("action", "seen", "told"),
+    [
+        (
+            "restart",
+            {"1": {**STOPPED, **RUNS}, "2": {**STOPPED, **RUNS}},
+            {"stop_start": "1,2", "stopped": "1,2", "started": "1,2"},
+        ),
+        (
+            "restart",
+            {
+                "1": {**STOPPED, **RUNS},
+                "2": {**STOPPED, "__kafka_roll_started": {"unreachable": True, "msg": "no route"}},
+            },
+            {"stop_start": "1,2", "stopped": "1,2", "started": "1"},
+        ),
+        ("start", {"1": {**SKIPPED, **RUNS}}, {"started": "1"}),
+    ],
+    ids=["both", "one is lost", "only started"],
+)
+def test_only_what_has_stopped_and_started_is_told_as_that(
+    tmp_path: Path, action: str, seen: dict[str, dict[str, Any]], told: dict[str, str]
+) -> None:
+    assert told_of(tmp_path, action, seen) == told
