@@ -88,6 +88,9 @@ def main() -> int:
         say(str(error))
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell ignores this signal for what it starts in the background, and everything below would inherit that: no step
+    # could be asked to end and tidy up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root = Path(__file__).resolve().parents[2]
     runner = Runner(root, say, TOTAL_TIMEOUT_SECONDS, arguments.started)
     if arguments.lane:

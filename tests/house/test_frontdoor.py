@@ -167,6 +167,7 @@ LANE_MAIN = """
 import signal, sys, time
 from pathlib import Path
 from tests.frontdoor.counts import Counts, Outcome
+signal.signal(signal.SIGINT, signal.default_int_handler)
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 for name in options["--suites"].split(","):
     if name == "crashes":
@@ -253,3 +254,19 @@ def test_what_failed_first_is_in_the_summary() -> None:
     assert runner.first_trouble("a\nCRITICAL no such scenario\n") == "CRITICAL no such scenario"
     assert runner.first_trouble("a\nthe end\n\n") == "the end"
     assert runner.first_trouble("") == "no output"
+
+
+def test_steps_can_be_interrupted_when_the_run_was_started_in_the_background() -> None:
+    child = "import signal; print(signal.getsignal(signal.SIGINT) == signal.default_int_handler)"
+    program = f"""
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.argv = ["frontdoor"]
+from tests.frontdoor import __main__ as door
+door.select = lambda names: ()
+door.leftovers.remove = lambda *_: []
+door.main()
+subprocess.run([sys.executable, "-c", {child!r}])
+"""
+    out = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "True", out.stdout
