@@ -79,19 +79,26 @@ def processes(relative: str) -> set[int]:
     return found
 
 
-def freeze(relative: str, frozen: bool, timeout: float = 5.0) -> None:
-    """Freeze or thaw every process of the group; version 2 first, because a frozen process can be killed there."""
+def freeze(relative: str, frozen: bool, timeout: float = 30.0) -> None:
+    """Freeze or thaw every process of the group; version 2 first, because a frozen process can be killed there.
+
+    A process that waits for its disk is frozen when it has done so. MachineError when that takes too long; what did not
+    freeze whole goes on.
+    """
     groups = [root / relative for root in hierarchies()]
-    for group in groups:
-        if (group / "cgroup.freeze").is_file():
-            (group / "cgroup.freeze").write_text(str(int(frozen)))
-            _wait_for(group / "cgroup.events", f"frozen {int(frozen)}", timeout)
-            return
-    for group in groups:
-        if (group / "freezer.state").is_file():
-            state = "FROZEN" if frozen else "THAWED"
-            (group / "freezer.state").write_text(state)
-            _wait_for(group / "freezer.state", state, timeout)
+    for switch, words, shown, told in (
+        ("cgroup.freeze", ("0", "1"), "cgroup.events", ("frozen 0", "frozen 1")),
+        ("freezer.state", ("THAWED", "FROZEN"), "freezer.state", ("THAWED", "FROZEN")),
+    ):
+        for group in groups:
+            if not (group / switch).is_file():
+                continue
+            (group / switch).write_text(words[frozen])
+            try:
+                _wait_for(group / shown, told[frozen], timeout)
+            except MachineError:
+                (group / switch).write_text(words[False])
+                raise
             return
     raise MachineError(f"the group {relative} is not there, or this kernel cannot freeze it")
 
