@@ -45,6 +45,8 @@ def split(node_ids: Sequence[int], limits: Iterable[Limit], size: int, steps: in
     if not nodes:
         return Split((), proven=True)
     binding = _binding(nodes, limits)
+    if not binding:
+        return Split(tuple(tuple(nodes[at : at + size]) for at in range(0, len(nodes), size)), proven=True)
     search = _Search(nodes, binding, size)
     best = search.colour(len(nodes), None)
     assert best is not None, "a batch for each broker keeps every limit"

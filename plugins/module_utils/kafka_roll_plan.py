@@ -106,10 +106,7 @@ class _Parts:
     unwell: frozenset[int]
     well: tuple[int, ...]
     lagging: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def stopped(self) -> frozenset[int]:
-        return self.unwell | frozenset(self.well)
+    racks: dict[int, str | None] = field(default_factory=dict)
 
 
 def make_plan(view: View, rules: Rules, request: Request) -> Plan:
@@ -117,7 +114,8 @@ def make_plan(view: View, rules: Rules, request: Request) -> Plan:
     request = checked(request, rules)
     parts = _parts(view, rules, request)
     skipped = tuple(sorted(set(rules.members) - set(request.target_node_ids)))
-    refusals = _refusals(view, rules, request, parts) if parts.stopped else []
+    stopped = parts.unwell | frozenset(parts.well)
+    refusals = _refusals(view, rules, request, parts, stopped) if stopped else []
     if refusals:
         return Plan((), (), skipped, tuple(refusals), view.controller_id)
     batches: list[tuple[int, ...]] = [tuple(sorted(parts.starts))] if parts.starts else []
@@ -127,7 +125,7 @@ def make_plan(view: View, rules: Rules, request: Request) -> Plan:
     seconds = None if request.seconds_per_broker is None else round(len(batches) * request.seconds_per_broker, 1)
     return Plan(
         tuple(batches),
-        tuple(_steps(view, rules, request, parts, batches)),
+        tuple(_steps(view, request, parts, batches)),
         skipped,
         (),
         view.controller_id,
@@ -147,7 +145,7 @@ def _parts(view: View, rules: Rules, request: Request) -> _Parts:
                 lagging[replica] = lagging.get(replica, 0) + 1
     unwell = frozenset(targets & registered & (set(lagging) | rules.silent))
     well = tuple(sorted(targets - starts - unwell))
-    return _Parts(starts, unwell, well, lagging)
+    return _Parts(starts, unwell, well, lagging, _racks(view, rules))
 
 
 def _waits_for_start(partition: Partition, starts: frozenset[int]) -> bool:
@@ -157,34 +155,34 @@ def _waits_for_start(partition: Partition, starts: frozenset[int]) -> bool:
     )
 
 
-def _refusals(view: View, rules: Rules, request: Request, parts: _Parts) -> list[Refusal]:
+def _refusals(view: View, rules: Rules, request: Request, parts: _Parts, stopped: frozenset[int]) -> list[Refusal]:
     # One broker that lags can be repaired by its restart; of several nobody knows which one holds up the others.
     repaired = parts.starts | (parts.unwell if len(parts.unwell) == 1 else frozenset())
     found = rules_of.cluster_refusals(view, rules, repaired)
     if request.mode == "rack":
-        found += _unknown_racks(view, rules, parts)
-    found += rules_of.minimum_refusals(view, rules, parts.stopped)
+        found += _unknown_racks(parts)
+    found += rules_of.minimum_refusals(view, rules, stopped)
     for partition in view.partitions:
         explained = _waits_for_start(partition, parts.starts) or (
             partition.leader is not None and repaired.issuperset(partition.missing)
         )
         broken = None if explained else rules_of.replica_refusal(view, partition)
-        thin = rules_of.replication_refusal(view, rules, partition, parts.stopped)
+        thin = rules_of.replication_refusal(view, rules, partition, stopped)
         found += [one for one in (broken, thin) if one is not None]
     return found
 
 
-def _rack(view: View, rules: Rules, node_id: int) -> str | None:
-    """Return the pool's word for the rack, or else the one that the broker announces."""
-    announced = next((broker.rack for broker in view.brokers if broker.node_id == node_id), None)
-    return rules.members[node_id].rack or announced
+def _racks(view: View, rules: Rules) -> dict[int, str | None]:
+    """Return the pool's word for the rack of each of its brokers, or else the one that the broker announces."""
+    announced = {broker.node_id: broker.rack for broker in view.brokers}
+    return {node_id: member.rack or announced.get(node_id) for node_id, member in rules.members.items()}
 
 
-def _unknown_racks(view: View, rules: Rules, parts: _Parts) -> list[Refusal]:
+def _unknown_racks(parts: _Parts) -> list[Refusal]:
     return [
         Refusal("unknown_rack", f"neither the pool nor broker {node_id} itself says in which rack it is", (node_id,))
         for node_id in parts.well
-        if _rack(view, rules, node_id) is None
+        if parts.racks[node_id] is None
     ]
 
 
@@ -192,7 +190,7 @@ def _rest(view: View, rules: Rules, request: Request, parts: _Parts) -> tuple[li
     """Return the batches of the brokers that are well: rack after rack, the active controller's last."""
     racks: dict[str, list[int]] = {}
     for node_id in parts.well:
-        racks.setdefault(_rack(view, rules, node_id) or "", []).append(node_id)
+        racks.setdefault(parts.racks[node_id] or "", []).append(node_id)
     splits: list[RackSplit] = []
     groups: list[list[tuple[int, ...]]] = []
     for name in sorted(racks):
@@ -231,17 +229,14 @@ def _split(
     return list(found.batches), told
 
 
-def _steps(
-    view: View, rules: Rules, request: Request, parts: _Parts, batches: Iterable[Sequence[int]]
-) -> Iterable[Step]:
+def _steps(view: View, request: Request, parts: _Parts, batches: Iterable[Sequence[int]]) -> Iterable[Step]:
     for number, batch in enumerate(batches, start=1):
         for node_id in batch:
             action = "start" if node_id in parts.starts else "restart"
-            why = _why(view, rules, request, parts, node_id)
-            yield Step(node_id, _rack(view, rules, node_id), number, action, why)
+            yield Step(node_id, parts.racks[node_id], number, action, _why(view, request, parts, node_id))
 
 
-def _why(view: View, rules: Rules, request: Request, parts: _Parts, node_id: int) -> str:
+def _why(view: View, request: Request, parts: _Parts, node_id: int) -> str:
     if node_id in parts.starts:
         return "not registered, so it is started before anybody is stopped"
     if node_id in parts.unwell and node_id in parts.lagging:
@@ -249,5 +244,5 @@ def _why(view: View, rules: Rules, request: Request, parts: _Parts, node_id: int
         return f"{count} of its replicas {'is' if count == 1 else 'are'} out of sync, so it comes before the healthy"
     if node_id in parts.unwell:
         return "registered and silent, so it comes before the healthy"
-    place = f"rack {_rack(view, rules, node_id)}" if request.mode == "rack" else "one at a time"
+    place = f"rack {parts.racks[node_id]}" if request.mode == "rack" else "one at a time"
     return f"{place}; the active controller comes last" if node_id == view.controller_id else place

@@ -59,7 +59,7 @@ def test_a_bound_is_reached_or_missed_and_said(own: float, missed: list[str]) ->
     figures = boot.summary(rounds(own), {})
     assert [bound.name for bound in figures.bounds if not bound.reached] == missed
     for bound in figures.bounds:
-        line = f"{'reached' if bound.reached else 'MISSED'}: {bound.name} {bound.median_seconds:.1f} s"
+        line = f"{'reached' if bound.reached else 'MISSED'}: {bound.name} {bound.value:.1f} s"
         assert line in figures.table()
 
 
@@ -93,11 +93,12 @@ def test_a_missed_bound_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixt
     assert bench.measure({"good": _good}, 2, tmp_path / "reports" / "bench.json") == 0
     assert json.loads((tmp_path / "reports" / "bench.json").read_text(encoding="utf-8"))["good"]["bounds"][0] == {
         "name": "one",
-        "limit_seconds": 1,
-        "median_seconds": 1.5,
+        "limit": 1,
+        "value": 1.5,
+        "unit": "seconds",
         "reached": False,
     }
-    assert "MISSED: one 1.5 s, bound 1 s" in capsys.readouterr().out
+    assert "MISSED: one 1.50 s, bound 1.00 s" in capsys.readouterr().out
 
 
 def test_what_could_not_be_measured_fails_and_the_others_are_kept(

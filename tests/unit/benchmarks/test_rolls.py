@@ -49,7 +49,7 @@ def test_ratio_share_and_verdicts_are_of_the_same_run() -> None:
     assert figures.conditions["serial_by_rack"] == 2.0
     assert (figures.conditions["failed_sends"], figures.conditions["lost"], figures.conditions["acked"]) == (2, 0, 2000)
     assert figures.conditions["batches"] == {"rack": [3], "serial": [6]}
-    assert [(bound.limit_seconds, bound.median_seconds, bound.reached) for bound in figures.bounds] == [
+    assert [(bound.limit, bound.value, bound.reached) for bound in figures.bounds] == [
         (18.0, 20.0, False),
         (30.0, 70.0, False),
     ]
