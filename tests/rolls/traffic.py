@@ -14,15 +14,17 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from lab.artifacts.unpack import unpacked
 from lab.demo import workload
 from lab.demo.fleet import bootstrap
 
 CATCH_UP_SECONDS = 120.0
-CANARY_SECONDS = 0.5
+CANARY_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -59,25 +61,61 @@ def consumed(lines: Iterable[str]) -> set[str]:
 
 
 class Canary(threading.Thread):
-    """One send after the other, and in C(output) when it was acknowledged and how many milliseconds it took."""
+    """Sends at fixed moments to one partition after the other, and in C(output) how long each waited for its ack.
+
+    The next one does not wait for the one before, and a wait begins when the send was due: a pause of a second is as
+    many late sends as there would have been in it, and not one. A line is the time of the ack, in seconds since 1970,
+    and the milliseconds.
+    """
 
     def __init__(self, addresses: list[str], topic: str, output: Path) -> None:
         super().__init__(daemon=True)
         self.addresses, self.topic, self.output = addresses, topic, output
         self.ended = threading.Event()
+        self.sent = self.acked = self.failed = 0
 
     def run(self) -> None:
-        """Send until told to end; a send that fails ends it, and its figure is missing."""
-        servers = bootstrap(self.addresses)
+        """Send until told to end, then wait for what is under way."""
         with (
-            contextlib.closing(KafkaProducer(bootstrap_servers=servers, acks="all")) as producer,
             self.output.open("w", encoding="utf-8") as out,
+            contextlib.closing(
+                KafkaProducer(
+                    bootstrap_servers=bootstrap(self.addresses),
+                    acks="all",
+                    request_timeout_ms=10_000,
+                    metadata_max_age_ms=5_000,
+                    reconnect_backoff_max_ms=2_000,
+                )
+            ) as producer,
         ):
-            while not self.ended.wait(CANARY_SECONDS):
-                began = time.monotonic()
-                producer.send(self.topic, b"canary").get(CATCH_UP_SECONDS)
-                out.write(f"{time.time():.3f} {(time.monotonic() - began) * 1000:.1f}\n")
-                out.flush()
+            partitions = sorted(producer.partitions_for(self.topic))
+            due = time.monotonic()
+            while not self.ended.wait(max(0.0, due - time.monotonic())):
+                self._send(producer, partitions[self.sent % len(partitions)], due, out)
+                due += CANARY_SECONDS
+
+    def stop(self) -> None:
+        """End it; returns when what was under way is acknowledged, or after as long as a consumer may take."""
+        self.ended.set()
+        if self.ident is not None:
+            self.join(CATCH_UP_SECONDS)
+
+    def _send(self, producer: KafkaProducer, partition: int, due: float, out: TextIO) -> None:
+        def note(_metadata: object) -> None:
+            self.acked += 1
+            out.write(f"{time.time():.3f} {(time.monotonic() - due) * 1000:.1f}\n")
+            out.flush()
+
+        def fail(_error: object) -> None:
+            self.failed += 1
+
+        self.sent += 1
+        try:
+            future = producer.send(self.topic, b"canary", partition=partition)
+        except KafkaError as error:
+            fail(error)
+        else:
+            future.add_callback(note).add_errback(fail)
 
 
 class Traffic:
@@ -121,7 +159,9 @@ class Traffic:
 
     def verdict(self) -> Verdict:
         """Stop writing, let the consumer catch up, and judge."""
+        self.canary.ended.set()
         acked, failed = self.producer.stop()
+        self.canary.stop()
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while (missing := acked - self._seen()) and time.monotonic() < deadline:
             time.sleep(1)
