@@ -11,7 +11,7 @@ FRONT_DOOR := $(PYTHON) -m tests.frontdoor
 SUITES ?=
 # Options of claim-bench: --seed 7, --repeat 3, --only leader_killed
 BENCH ?=
-# Rounds of `make bench`, and which benchmarks (all)
+# Rounds of `make bench`, and which benchmarks, by space: boot plan refill rolls peers (all)
 ROUNDS ?= 3
 BENCHMARKS ?=
 # Which faults `make test-faults` plays, by comma (`python -m tests.faults --list` names them); MERGE=1 keeps the report's others
@@ -70,7 +70,7 @@ molecule: venv ## Run every role's molecule scenario on instances of the lab (ro
 scenarios: venv ## Run the whole-cluster scenarios in the lab (root)
 	@$(FRONT_DOOR) --suites scenarios
 
-bench: venv ## Measure replacements and rolls: by phase, kept against refilled volumes, racks against one by one (root; BENCHMARKS=boot for one)
+bench: venv ## Measure replacements, refills, rolls, their plan, and the ways of others; docs/benchmarks.md (root, but for BENCHMARKS=plan)
 	@$(PYTHON) -m benchmarks --rounds $(ROUNDS) $(BENCHMARKS)
 
 claim-bench: venv ## Let a hundred claimants race against a real ensemble with faults; figures in reports/claim.json

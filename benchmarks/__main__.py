@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import boot, plan, refill, rolls
+from benchmarks import boot, peers, plan, refill, rolls
 from benchmarks.figures import Figures, NotMeasuredError
 from lab import preflight
 from lab.demo.stage import REPOSITORY, Say, StageError
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "plan": plan.run,
     "refill": refill.run,
     "rolls": rolls.run,
+    "peers": peers.run,
 }
 #: These compute and nothing else; the others need the lab, and with it root.
 WITHOUT_LAB = {"plan"}

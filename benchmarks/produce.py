@@ -66,14 +66,19 @@ def seen(traffic: Traffic) -> Seen:
 def rows(kind: str, found: Sequence[Seen]) -> dict[str, Spread]:
     """The rows of a table's column."""
     return {
-        "longest_wait_for_an_ack_seconds": spread(f"{kind} wait", [one.sends.longest_wait_seconds for one in found]),
-        "p99_wait_for_an_ack_milliseconds": spread(f"{kind} p99", [one.sends.p99_milliseconds for one in found]),
-        "p50_wait_for_an_ack_milliseconds": spread(f"{kind} p50", [one.sends.p50_milliseconds for one in found]),
-        "producer_longest_pause_seconds": spread(
-            f"{kind} pause", [one.longest_produce_pause_seconds for one in found]
-        ),
+        **send_rows(kind, [one.sends for one in found]),
+        "producer_longest_pause_seconds": spread(f"{kind} pause", [one.longest_produce_pause_seconds for one in found]),
         "failed_sends": spread(f"{kind} failed sends", [failed(one) for one in found]),
         "lost": spread(f"{kind} lost", [one.lost for one in found]),
+    }
+
+
+def send_rows(kind: str, found: Sequence[Sends]) -> dict[str, Spread]:
+    """The rows of the sends at fixed moments."""
+    return {
+        "longest_wait_for_an_ack_seconds": spread(f"{kind} wait", [one.longest_wait_seconds for one in found]),
+        "p99_wait_for_an_ack_milliseconds": spread(f"{kind} p99", [one.p99_milliseconds for one in found]),
+        "p50_wait_for_an_ack_milliseconds": spread(f"{kind} p50", [one.p50_milliseconds for one in found]),
     }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from lab.artifacts.unpack import unpacked
 from lab.demo.fleet import bootstrap
@@ -82,6 +82,16 @@ def create_topic(addresses: list[str], name: str, partitions: int = 12, replicat
         settings = {"min.insync.replicas": str(min_isr), "unclean.leader.election.enable": "false"}
         with contextlib.suppress(TopicAlreadyExistsError):
             admin.create_topics([NewTopic(name, partitions, replication, topic_configs=settings)])
+    finally:
+        admin.close()
+
+
+def delete_topic(addresses: list[str], name: str) -> None:
+    """Delete a topic; one that is gone is no news."""
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap(addresses), request_timeout_ms=30_000)
+    try:
+        with contextlib.suppress(UnknownTopicOrPartitionError):
+            admin.delete_topics([name])
     finally:
         admin.close()
 

@@ -11,11 +11,12 @@ import re
 import time
 from typing import Any
 
-from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.admin import KafkaAdminClient, NewTopic
 
 from lab.demo import cluster, fleet, workload
 from lab.demo.fleet import Process
 from lab.demo.stage import wait_until
+from tests.rolls.throttle import throttled
 from tests.rolls.traffic import Traffic
 from tests.rolls.world import ALL, RACK, RESTART, Ended, Figures, World, reason, restarted
 
@@ -57,7 +58,8 @@ def a_slow_catch_up_is_waited_for(world: World) -> Figures:
         admin.create_topics([NewTopic(topic, replica_assignments=replicas, topic_configs={"min.insync.replicas": "2"})])
         cluster.await_whole()
         before = world.census()
-        with Traffic(brokers, "catch-up", world.logs) as traffic, _throttled(admin, topic, victim):
+        slowly = throttled(admin, topic, [victim], THROTTLED_BYTES_PER_SECOND)
+        with Traffic(brokers, "catch-up", world.logs) as traffic, slowly:
             with world.drop_in(victim, *SLOW_START):
                 running = world.begin(RESTART, patience, "--limit", f"demo-kafka-{victim}")
                 running.await_event("stop_start")
@@ -75,31 +77,6 @@ def a_slow_catch_up_is_waited_for(world: World) -> Figures:
     assert estimates, ended.output[-3000:]
     assert verdict.lost == 0, verdict
     return {"catch_up_seconds": round(caught_up, 1), "estimates_told": len(estimates), **dataclasses.asdict(verdict)}
-
-
-@contextlib.contextmanager
-def _throttled(admin: KafkaAdminClient, topic: str, follower: int) -> Any:
-    """While inside, a broker that is behind copies a topic slowly."""
-    wanted = (
-        (ConfigResourceType.TOPIC, topic, "follower.replication.throttled.replicas", "*"),
-        (
-            ConfigResourceType.BROKER,
-            str(follower),
-            "follower.replication.throttled.rate",
-            str(THROTTLED_BYTES_PER_SECOND),
-        ),
-    )
-
-    def alter(operation: AlterConfigOp) -> None:
-        for kind, owner, key, value in wanted:
-            # A broker knows the rate and does not list it.
-            admin.alter_configs([ConfigResource(kind, owner, {key: (operation, value)})], raise_on_unknown=False)
-
-    alter(AlterConfigOp.SET)
-    try:
-        yield
-    finally:
-        alter(AlterConfigOp.DELETE)
 
 
 def a_killed_controller_leaves_a_cluster_that_the_next_run_judges(world: World) -> Figures:
