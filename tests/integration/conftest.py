@@ -63,9 +63,23 @@ def _session(service: Service) -> Iterator[Service]:
         service.close()
 
 
+@pytest.fixture
+def own_zookeeper_server(tmp_path: Path) -> Iterator[ZooKeeperEnsemble]:
+    """A standalone server of this test's own, which may lose everything: others' services live in the session's."""
+    own = ZooKeeperEnsemble(tmp_path / "own-zookeeper", size=1)
+    try:
+        own.start()
+        yield own
+    finally:
+        own.close()
+
+
 @pytest.fixture(autouse=True)
 def _whole_again() -> Iterator[None]:
-    """After each test: start again what the test stopped, killed or paused."""
+    """After each test: start again what it stopped, killed or paused, and fail it when it lost what is shared."""
+    before = {id(service): service.last_zxid() for service in RUNNING if isinstance(service, ZooKeeperEnsemble)}
     yield
     for service in RUNNING:
         service.start()
+        if isinstance(service, ZooKeeperEnsemble):
+            service.require_history(before.get(id(service), 0))

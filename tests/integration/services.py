@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -197,6 +198,17 @@ class ZooKeeperServer(Member):
         root = unpacked("zookeeper", version=version)
         self.command[self.command.index("-cp") + 1] = f"{root}/conf:{root}/lib/*"
 
+    def lose_everything(self) -> None:
+        """Stop, forget all data, and start again as a server that never had any."""
+        self.stop()
+        snapshots = [path for path in self.directory.rglob("version-2") if path.is_dir()]
+        if not snapshots:
+            raise ServiceError(f"{self.name} has no data below {self.directory}")
+        for path in snapshots:
+            for one in path.iterdir():
+                one.unlink()
+        self.start()
+
     @property
     def host(self) -> str:
         """The client address, ``ip:port``."""
@@ -271,6 +283,19 @@ class ZooKeeperEnsemble:
             if server.alive and not server.paused and server.mode() in modes:
                 return server
         raise ServiceError(f"no server is {' or '.join(modes)}")
+
+    def last_zxid(self) -> int:
+        """The newest transaction that a server which serves has; 0 when none does."""
+        told = [
+            re.search(r"^Zxid: 0x([0-9a-f]+)$", server.four_letters("srvr"), re.MULTILINE) for server in self.servers
+        ]
+        return max((int(found[1], 16) for found in told if found), default=0)
+
+    def require_history(self, zxid: int) -> None:
+        """ServiceError unless the servers still have this transaction: whoever shares them has lost data otherwise."""
+        if self.last_zxid() < zxid:
+            now = f"had transaction {zxid:#x} and is at {self.last_zxid():#x}"
+            raise ServiceError(f"ZooKeeper at {self.connect_string} {now}: its data were lost")
 
     def close(self) -> None:
         """End every server."""

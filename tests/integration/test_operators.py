@@ -80,21 +80,10 @@ def test_a_claim_that_contradicts_stops_the_adoption_before_the_first_tag(world:
     assert world.claims()[1]["instance_id"] == other
 
 
-@pytest.fixture
-def own_zookeeper(tmp_path: Path) -> Iterator[ZooKeeperEnsemble]:
-    """One server that may lose everything; the shared one may have a cluster of brokers, too."""
-    ensemble = ZooKeeperEnsemble(tmp_path / "zookeeper", size=1)
-    try:
-        ensemble.start()
-        yield ensemble
-    finally:
-        ensemble.close()
-
-
-def test_a_wiped_zookeeper_gets_every_living_holders_claim_back(own_zookeeper: ZooKeeperEnsemble) -> None:
+def test_a_wiped_zookeeper_gets_every_living_holders_claim_back(own_zookeeper_server: ZooKeeperEnsemble) -> None:
     api = start_strict_ec2(delays="none")
     try:
-        claims_come_back(OperatorWorld(api, own_zookeeper.hosts), own_zookeeper)
+        claims_come_back(OperatorWorld(api, own_zookeeper_server.hosts), own_zookeeper_server)
     finally:
         api.stop()
 
@@ -106,14 +95,7 @@ def claims_come_back(world: OperatorWorld, zookeeper: ZooKeeperEnsemble) -> None
     assert world.changes("claims_restore") == 1
     first = world.claims()
     world.terminate(holders[3])
-    server = zookeeper.servers[0]
-    server.stop()
-    snapshots = [path for path in server.directory.rglob("version-2") if path.is_dir()]
-    assert snapshots, "the data directory is where it is thought to be"
-    for path in snapshots:
-        for one in path.iterdir():
-            one.unlink()
-    server.start()
+    zookeeper.servers[0].lose_everything()
     assert world.claims() == {}, "ZooKeeper has lost everything"
     assert world.changes("claims_restore", "--check", "--diff") == 1
     assert world.claims() == {}

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.services import KafkaCluster, ZooKeeperEnsemble, wait_for
+import pytest
+from kazoo.client import KazooClient
+
+from tests.integration.services import KafkaCluster, ServiceError, ZooKeeperEnsemble, wait_for
 
 
 def test_a_killed_leader_is_followed_by_another_and_comes_back(zookeeper_ensemble: ZooKeeperEnsemble) -> None:
@@ -45,3 +48,22 @@ def test_close_leaves_no_process(tmp_path: Path) -> None:
     finally:
         alone.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_who_loses_what_a_zookeeper_held_is_told(own_zookeeper_server: ZooKeeperEnsemble) -> None:
+    client = KazooClient(hosts=own_zookeeper_server.connect_string)
+    client.start(timeout=10)
+    try:
+        for number in range(5):
+            client.create(f"/kept-{number}")
+    finally:
+        client.stop()
+        client.close()
+    before = own_zookeeper_server.last_zxid()
+    server = own_zookeeper_server.servers[0]
+    server.kill()
+    server.start()
+    own_zookeeper_server.require_history(before)
+    server.lose_everything()
+    with pytest.raises(ServiceError, match="its data were lost"):
+        own_zookeeper_server.require_history(before)

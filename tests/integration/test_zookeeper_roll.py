@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -157,24 +156,13 @@ def test_a_lock_that_was_given_away_stops_nothing(
     assert follower.mode() == "follower", "it still runs"
 
 
-@pytest.fixture
-def lone(tmp_path: Path) -> Iterator[ZooKeeperEnsemble]:
-    """A lone server of this test's own, since others' services live by the session's."""
-    alone = ZooKeeperEnsemble(tmp_path / "lone", size=1)
-    try:
-        alone.start()
-        yield alone
-    finally:
-        alone.close()
-
-
 def test_a_lone_server_is_stopped_only_when_an_interruption_is_allowed(
-    lone: ZooKeeperEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_zookeeper_server: ZooKeeperEnsemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = lone.servers[0]
-    refused = run_module(PLAN, {"servers": _servers(lone)})
+    server = own_zookeeper_server.servers[0]
+    refused = run_module(PLAN, {"servers": _servers(own_zookeeper_server)})
     assert [one["reason"] for one in refused["plan"]["refusals"]] == ["no_majority_left"]
-    closed = _stop(lone, server, tmp_path, monkeypatch, gate_timeout_seconds=1)
+    closed = _stop(own_zookeeper_server, server, tmp_path, monkeypatch, gate_timeout_seconds=1)
     assert (closed["reason"], server.alive) == ("gate_closed", True)
-    result = _stop(lone, server, tmp_path, monkeypatch, interruption_allowed=True)
+    result = _stop(own_zookeeper_server, server, tmp_path, monkeypatch, interruption_allowed=True)
     assert (result["outcome"], server.alive) == ("stopped", False)
