@@ -27,6 +27,15 @@ PLAY = [
             {"include_role": {"name": "holdfast.kafka.nodes_stack", "tasks_from": "render.yml", "public": True}},
             {"copy": {"dest": "{{ out }}/pool.yml", "content": "{{ pool_stack__template }}", "mode": "0600"}},
             {"copy": {"dest": "{{ out }}/nodes.yml", "content": "{{ nodes_stack__template }}", "mode": "0600"}},
+            {
+                "include_role": {"name": "holdfast.kafka.nodes_stack", "tasks_from": "user_data.yml"},
+                "vars": {
+                    "nodes_stack_user_data_role": "kafka",
+                    "nodes_stack_user_data_node_id": 7,
+                    "nodes_stack_user_data_variables": {"data_volume_refill_allowed": True, "holdfast_node_id": 8},
+                },
+            },
+            {"copy": {"dest": "{{ out }}/by_hand.yml", "content": "{{ nodes_stack_user_data }}", "mode": "0600"}},
         ],
     }
 ]
@@ -114,7 +123,7 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     directory = tmp_path_factory.mktemp("stacks")
     done = render(directory, INVENTORIES[request.param])
     assert done.returncode == 0, done.stdout + done.stderr
-    texts = {name: (directory / f"{name}.yml").read_text(encoding="utf-8") for name in ("pool", "nodes")}
+    texts = {name: (directory / f"{name}.yml").read_text(encoding="utf-8") for name in ("pool", "nodes", "by_hand")}
     return {
         "text": texts,
         "pools": INVENTORIES[request.param].get("holdfast_pools"),
@@ -263,11 +272,20 @@ def test_user_data_tells_each_node_what_it_signals(rendered: dict[str, Any]) -> 
         assert node["holdfast_stack_resource"] == logical_id
         assert node["holdfast_asg"] == group["Properties"]["AutoScalingGroupName"]
         assert node["holdfast_stack_name"] == "orders-nodes"
+        assert "data_volume_refill_allowed" not in node
         assert "AWS_REGION=eu-central-1" in files["/etc/holdfast/boot.env"].splitlines()
         assert data["MetadataOptions"]["HttpTokens"] == "required"
         for specification in data["TagSpecifications"]:
             keys = {tag["Key"] for tag in specification["Tags"]}
             assert not any(key.startswith("holdfast:") for key in keys), "a root volume must not look like the pool's"
+
+
+def test_user_data_of_an_instance_by_hand_name_its_identity_and_what_is_for_it_alone(rendered: dict[str, Any]) -> None:
+    files = {file["path"]: file["content"] for file in rendered["by_hand"]["write_files"]}
+    node = yaml.safe_load(files["/etc/holdfast/node.yml"])
+    assert (node["holdfast_role"], node["holdfast_node_id"]) == ("kafka", 7)
+    assert node["data_volume_refill_allowed"] is True
+    assert not {"holdfast_asg", "holdfast_stack_name", "holdfast_stack_resource"} & set(node)
 
 
 @pytest.mark.parametrize(
