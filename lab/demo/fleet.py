@@ -293,6 +293,19 @@ def isr_missing(described: list[dict[str, Any]], brokers: set[int]) -> str | Non
     return None if not out else f"{len(out)} partitions, first {out[0]}"
 
 
+def not_preferred(addresses: list[str]) -> list[str]:
+    """The partitions that another replica leads than their first, as `topic-3`."""
+    away = []
+    for topic in topics(addresses):
+        name = topic.get("name") or topic.get("topic")
+        for partition in topic["partitions"]:
+            number = partition.get("partition_index", partition.get("partition"))
+            replicas = partition.get("replica_nodes", partition.get("replicas", ()))
+            if partition.get("leader_id", partition.get("leader")) != replicas[0]:
+                away.append(f"{name}-{number}")
+    return sorted(away)
+
+
 def replication_missing(addresses: list[str], brokers: set[int]) -> str | None:
     """Like ``isr_missing``, asked of the cluster; while nobody answers, that is what is missing."""
     try:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make test-rolls`: every story of a roll on a cluster in the lab; figures in reports/rolls.json.
 
-Restarts and the like on six brokers, the upgrade of Kafka on three that begin with the older release.
+Restarts and the like on six brokers, upgrades on three that begin with the older releases.
 
 HOLDFAST_ROLLS_LAB names a lab that is up with such a cluster; it is used and left up.
 Exit status 0 only when every story that was told ended as it must.
@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -30,10 +31,10 @@ from tests.rolls import report, stories, upgrade_stories
 from tests.rolls.stories import Figures
 from tests.rolls.world import World
 
-#: The clusters, each by its inventory, with the release of Kafka it begins with (None: the lab's own) and its stories.
-CLUSTERS: tuple[tuple[str, str | None, tuple[Any, ...]], ...] = (
-    ("inventories/lab-six", None, stories.STORIES),
-    ("inventories/lab-upgrade", upgrade_stories.OLD, upgrade_stories.STORIES),
+#: The clusters, each by its inventory, with the releases it needs beside the lab's own, and its stories.
+CLUSTERS: tuple[tuple[str, Mapping[str, str], tuple[Any, ...]], ...] = (
+    ("inventories/lab-six", {}, stories.STORIES),
+    ("inventories/lab-upgrade", upgrade_stories.RELEASES, upgrade_stories.STORIES),
 )
 REPORTS = REPOSITORY / "reports"
 
@@ -93,12 +94,12 @@ def main() -> int:
     everything = merged(told, before, names)
     existing = os.environ.get("HOLDFAST_ROLLS_LAB")
     try:
-        for inventory, release, all_of_it in CLUSTERS:
+        for inventory, releases, all_of_it in CLUSTERS:
             here = [story for story in all_of_it if story.__name__ in wanted]
             if not here:
                 continue
-            if release:
-                assemble(default_directory(), say, versions={"kafka": release}, only=["kafka"])
+            if releases:
+                assemble(default_directory(), say, versions=releases, only=list(releases))
             with cluster.on_stage("rolls", REPORTS / "test-rolls", say, inventory, existing) as stage:
                 world = World(stage, inventory)
                 for story in here:

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from lab.demo import cluster, fleet
+from tests.rolls import instances
 from tests.rolls.faults import FAULTS
 from tests.rolls.traffic import Traffic
 from tests.rolls.world import ALL, RACK, RESTART, Figures, World, reason, restarted
 
 CONFIGURE = "kafka_rolling_configure"
-CREATE, TERMINATE = "instance_create", "instance_terminate"
+REBALANCE = "kafka_leaders_rebalance"
 DOES_NOT_START = ("ExecStartPre=/bin/false", "Restart=no")
 
 
@@ -215,60 +216,28 @@ def a_controller_that_moves_into_a_batch_puts_it_off(world: World) -> Figures:
     return {"controller": controller, "batches": len(ended.batches), "roll_seconds": round(ended.seconds, 1)}
 
 
-def a_broker_outside_of_its_group_ends_and_comes_back(world: World) -> Figures:
-    """Terminated behind the gate, created again on its volume, recovered by its alarm: same id, address, data."""
-    broker = world.brokers()[-1]
-    asked = {"node_instance_role": "kafka", "node_instance_node_id": broker.node_id}
-    before = world.census()
-    refused = world.play(TERMINATE, asked)
-    assert refused.status != 0
-    assert "in_group" in refused.output, refused.output[-3000:]
-    world.leave_group(broker)
-    checked = world.play(TERMINATE, asked, "--check")
-    assert checked.status == 0, checked.output[-3000:]
-    assert world.census() == before
-    with Traffic(cluster.addresses("kafka"), "by-hand", world.logs) as traffic:
-        ended = world.play(TERMINATE, asked)
-        assert ended.status == 0, ended.output[-5000:]
-        free = world.broker(broker.node_id)
-        assert free == dataclasses.replace(broker, instance_id=None), "interface, address and volume stay"
-        nobody = world.play(TERMINATE, asked)
-        assert (nobody.status, nobody.changed) == (0, 0), nobody.output[-3000:]
-        twice = world.play(CREATE, {**asked, "node_instance_volume": "new"})
-        assert twice.status != 0
-        assert broker.volume_ids[0] in twice.output, twice.output[-3000:]
-        made = world.play(CREATE, asked)
-        assert made.status == 0, made.output[-5000:]
-        back = world.broker(broker.node_id)
-        assert back.instance_id not in (None, broker.instance_id)
-        assert dataclasses.replace(back, instance_id=broker.instance_id) == broker
-        assert world.alarms() == {f"demo-kafka-{broker.node_id}-recover": back.instance_id}
-        again = world.play(CREATE, asked)
+def the_leaders_go_back_to_their_preferred_brokers(world: World) -> Figures:
+    """A broker has been restarted and leads nothing: a check moves no leader, the play all, a second run none."""
+    brokers = cluster.addresses("kafka")
+    victim = min(ALL - {world.controller_id()})
+    with Traffic(brokers, "leaders", world.logs) as traffic:
+        world.ssh(victim, "systemctl restart kafka")
+        cluster.await_whole()
+        before, away = world.census(), fleet.not_preferred(brokers)
+        assert away, "nobody took over from the restarted broker"
+        checked = world.play(REBALANCE, {}, "--check")
+        assert (checked.status, fleet.not_preferred(brokers)) == (0, away), checked.output[-3000:]
+        assert f"{len(away)} partitions would be led" in checked.output, checked.output[-3000:]
+        moved = world.play(REBALANCE)
+        assert moved.status == 0, moved.output[-3000:]
+        assert moved.changed == 1
+        assert fleet.not_preferred(brokers) == []
+        again = world.play(REBALANCE)
         assert (again.status, again.changed) == (0, 0), again.output[-3000:]
-        assert restarted(before, world.census()) == {broker.node_id}
-        recover_seconds = world.recover(back)
-        assert world.broker(broker.node_id) == back
         verdict = traffic.verdict()
-    assert restarted(before, world.census()) == {broker.node_id}
+    assert world.census() == before
     assert (verdict.lost, verdict.failed_sends) == (0, 0), verdict
-    return {
-        "terminate_seconds": round(ended.seconds, 1),
-        "create_seconds": round(made.seconds, 1),
-        "recover_seconds": round(recover_seconds, 1),
-        **dataclasses.asdict(verdict),
-    }
-
-
-def an_instance_that_is_ended_takes_its_alarm_along(world: World) -> Figures:
-    """After the story before: terminate, and no alarm is left; the group takes the identity back."""
-    broker = world.brokers()[-1]
-    asked = {"node_instance_role": "kafka", "node_instance_node_id": broker.node_id}
-    ended = world.play(TERMINATE, asked)
-    assert ended.status == 0, ended.output[-5000:]
-    assert world.alarms() == {}
-    world.join_group(broker)
-    waited = cluster.await_whole(900)
-    return {"terminate_seconds": round(ended.seconds, 1), "group_seconds": round(waited, 1)}
+    return {"partitions": len(away), "rebalance_seconds": round(moved.seconds, 1), **dataclasses.asdict(verdict)}
 
 
 STORIES: tuple[Callable[[World], Figures], ...] = (
@@ -281,7 +250,7 @@ STORIES: tuple[Callable[[World], Figures], ...] = (
     a_broker_that_dies_outside_of_the_batch_stops_the_roll,
     two_rolls_at_once_are_one_roll,
     a_controller_that_moves_into_a_batch_puts_it_off,
-    a_broker_outside_of_its_group_ends_and_comes_back,
-    an_instance_that_is_ended_takes_its_alarm_along,
+    the_leaders_go_back_to_their_preferred_brokers,
+    *instances.STORIES,
     *FAULTS,
 )

@@ -238,21 +238,21 @@ class World:
         finally:
             self.ssh(node_id, f"rm -r {place} && systemctl daemon-reload")
 
-    def leave_group(self, broker: Holder) -> None:
-        """Take a broker's instance out of its group, as an operator does who wants to run it by hand."""
-        name, size, scaling = self._group_of(broker)
+    def leave_group(self, holder: Holder) -> None:
+        """Take an identity's instance out of its group, as an operator does who wants to run it by hand."""
+        name, size, scaling = self._group_of(holder)
         scaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=size - 1)
-        instances = [broker.instance_id]
+        instances = [holder.instance_id]
         scaling.detach_instances(AutoScalingGroupName=name, InstanceIds=instances, ShouldDecrementDesiredCapacity=True)
 
-    def join_group(self, broker: Holder) -> None:
+    def join_group(self, holder: Holder) -> None:
         """Let the group bring an instance for one identity more."""
-        name, size, scaling = self._group_of(broker)
+        name, size, scaling = self._group_of(holder)
         scaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=size + 1, DesiredCapacity=size + 1)
 
-    def _group_of(self, broker: Holder) -> tuple[str, int, Any]:
+    def _group_of(self, holder: Holder) -> tuple[str, int, Any]:
         scaling = fleet.client("autoscaling")
-        name = f"{cluster.CLUSTER}-kafka-{broker.availability_zone}"
+        name = f"{cluster.CLUSTER}-{holder.role}-{holder.availability_zone}"
         (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         return name, int(group["DesiredCapacity"]), scaling
 
