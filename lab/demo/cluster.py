@@ -47,6 +47,8 @@ def on_stage(
     ``existing`` names a lab that is up with its cluster; it is used instead and left up.
     """
     stage = Stage(existing or name, logs, say)
+    # Whoever comes with a lab of theirs has written no log yet.
+    logs.mkdir(parents=True, exist_ok=True)
     if existing:
         with stage.inside():
             yield stage
