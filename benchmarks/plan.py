@@ -56,6 +56,7 @@ class Planned:
     case: Case
     view_seconds: float
     plan_seconds: float
+    plan_processor_seconds: float
     metadata_peak_bytes: int
     peak_bytes: int
     batches: int
@@ -81,6 +82,9 @@ def summary(done: Sequence[Planned], conditions: Mapping[str, Any]) -> Figures:
         mine = [one for one in done if one.case == case]
         spreads[case.name] = {
             "plan_seconds": spread(f"{case.name} plan", [one.plan_seconds for one in mine]),
+            "plan_on_a_processor_seconds": spread(
+                f"{case.name} processor", [one.plan_processor_seconds for one in mine]
+            ),
             "view_from_metadata_seconds": spread(f"{case.name} view", [one.view_seconds for one in mine]),
             "peak_with_metadata_bytes": spread(f"{case.name} peak", [one.peak_bytes for one in mine]),
             "peak_before_the_view_bytes": spread(f"{case.name} before", [one.metadata_peak_bytes for one in mine]),

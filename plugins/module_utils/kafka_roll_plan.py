@@ -216,6 +216,9 @@ def _split(
     forbidding: list[Partition] = []
     for partition in view.partitions:
         hosts = wanted.intersection(partition.replicas)
+        # A partition that cannot spare even one of its hosts was refused before.
+        if len(hosts) < 2:
+            continue
         spare = len(partition.replicas) - rules.needed(view, partition)
         if len(hosts) > spare:
             limits[hosts, spare] = limits.get((hosts, spare), 0) + 1

@@ -19,6 +19,7 @@ MIB = 1 << 20
 TOLD = {
     "view_seconds": 0.5,
     "plan_seconds": 1.0,
+    "plan_processor_seconds": 0.9,
     "metadata_peak_bytes": 100 * MIB,
     "peak_bytes": 200 * MIB,
     "batches": 3,
