@@ -137,3 +137,29 @@ def test_a_leader_that_was_elected_meanwhile_has_its_turn_after_the_others(
     identities = {str(server.server_id): server.host for server in zookeeper_ensemble.servers}
     whose_turn_is_later(world, leader.server_id, node_replace_role="zookeeper", node_replace_identities=identities)
     assert leader.alive
+
+
+def test_a_user_of_the_run_alone_takes_the_lock_and_proves_it_at_the_stop(
+    zookeeper_ensemble: ZooKeeperEnsemble, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = zookeeper_ensemble.follower()
+    show_as_unit(follower, tmp_path / "bin", monkeypatch)
+    others = {"scheme": "digest", "username": "holdfast", "password": "of-the-nodes"}
+    world.variables |= {
+        "holdfast_zookeeper_auth": others,
+        "roll_run_zookeeper_auth": {"scheme": "digest", "username": "roller", "password": "of-the-run"},
+    }
+    known = {
+        "zookeeper_node_id": follower.server_id,
+        "zookeeper_roll_servers": {str(server.server_id): server.host for server in zookeeper_ensemble.servers},
+        "zookeeper_roll_turn": {"action": "restart", "last": False, "batch": 1},
+    }
+    stop = {"hosts": "turn", "gather_facts": False, "tasks": [include("zookeeper_roll", "stop", {})]}
+    begin, end = (
+        {"hosts": "node-1", "gather_facts": False, "tasks": [task]}
+        for task in (part("begin", roll_run_playbook="zookeeper_rolling_restart"), part("end"))
+    )
+    done = world.play(begin, on_host("c-zookeeper", "turn", **known), stop, end)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not follower.alive
+    assert "of-the-run" not in done.stdout

@@ -1,10 +1,15 @@
 # Copyright: Holdfast contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that stops a service proves the run's lock: a token that is missing ends the roll and is never left out."""
+"""A task that stops a service proves the run's lock: a token that is missing ends the roll and is never left out.
+
+And it is in ZooKeeper whoever took the lock, or the lock could not be read where it matters.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +68,63 @@ def test_a_check_has_no_lock_to_prove(tmp_path: Path) -> None:
     (found,) = told(tmp_path, [{"roll_run": {"lock": {}}}], "--check")
     # A roll of brokers comes to its stops in no check.
     assert {name for name, lock in found.items() if lock != "OMITTED"} == {"kafka_roll/restart"}
+
+
+HANDED_ON = {
+    "cluster": "c",
+    "zookeeper_hosts": ["192.0.2.1"],
+    "zookeeper_chroot": "/tenant",
+    "lock": TOKEN,
+    "by": "jane",
+}
+LOGIN = {"zookeeper_auth": {"username": "roller", "password": "p"}, "zookeeper_tls": {"ca_file": "/run.pem"}}
+# What the roles would find if they looked for themselves.
+ELSEWHERE = {
+    f"{owner}_{name}": {"username": owner, "password": "p"}
+    if name == "zookeeper_auth"
+    else {"ca_file": f"/{owner}.pem"}
+    for owner in ("holdfast", "node_identity", "roll_run")
+    for name in LOGIN
+}
+
+
+def sessions(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The options of the tasks, also within blocks, that open a session with ZooKeeper for a run that has begun."""
+    for task in tasks:
+        for part in ("block", "rescue", "always"):
+            yield from sessions(task.get(part, []))
+        yield from (task[name] for name in (*MODULES, "holdfast.kafka.cluster_lock") if name in task)
+
+
+def test_whoever_took_the_lock_is_who_renews_proves_and_gives_it_back(tmp_path: Path) -> None:
+    kept = [*TASKS, *(ROOT / "roles/roll_run/tasks" / f"{name}.yml" for name in ("note", "release"))]
+    wanted: dict[str, Any] = {**HANDED_ON, **LOGIN}
+    names = ("cluster", "zookeeper_hosts", "zookeeper_chroot", *LOGIN)
+    tasks: list[dict[str, Any]] = []
+    for path in kept:
+        (options,) = sessions(yaml.safe_load(path.read_text()))
+        known = path.parents[1] / "vars/main.yml"
+        asked = {name: options[name] for name in names if name in options}
+        assert set(asked) >= {"zookeeper_hosts", *LOGIN}, path
+        checks = [f"asked['{name}'] == {json.dumps(wanted[name])}" for name in asked]
+        variables = {**yaml.safe_load(known.read_text()), **ELSEWHERE} if known.exists() else dict(ELSEWHERE)
+        tasks.append({"name": path.parts[-3], "assert": {"that": checks}, "vars": {**variables, "asked": asked}})
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    facts = {"roll_run": HANDED_ON, "roll_run_login": LOGIN}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"localhost": {**local, **facts}}}}))
+    status, output = run_plays([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}], tmp_path / "hosts.yml")
+    assert status == 0, output
+
+
+def test_who_the_run_is_in_zookeeper_is_decided_once() -> None:
+    """No role that rolls looks for the user or the certificate by itself."""
+    roles = [ROOT / "roles" / name for name in ("roll_run", "kafka_roll", "zookeeper_roll", "node_replace")]
+    files = [
+        path for role in roles for folder in ("tasks", "vars", "defaults") for path in (role / folder).glob("*.yml")
+    ]
+    looking = {
+        f"{path.parts[-3]}/{path.parts[-2]}"
+        for path in files
+        if any(f"{owner}_{name}" in path.read_text() for owner in ("holdfast", "node_identity") for name in LOGIN)
+    }
+    assert looking == {"roll_run/defaults"}
