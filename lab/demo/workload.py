@@ -10,9 +10,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
@@ -49,17 +50,22 @@ class Verdict:
     read_twice: int
 
 
-def outcomes(lines: Iterable[str]) -> tuple[set[str], int]:
-    """Values the producer's output says were acknowledged, and how many sends failed. A torn last line is ignored."""
-    acked: set[str] = set()
-    failed = 0
+def events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """What a verifiable client told, event by event. What is no JSON, such as a torn last line, is ignored."""
     for line in lines:
         with contextlib.suppress(json.JSONDecodeError):
-            event = json.loads(line)
-            if event.get("name") == "producer_send_success":
-                acked.add(str(event["value"]))
-            elif event.get("name") == "producer_send_error":
-                failed += 1
+            yield json.loads(line)
+
+
+def outcomes(lines: Iterable[str]) -> tuple[set[str], int]:
+    """Values the producer's output says were acknowledged, and how many sends failed."""
+    acked: set[str] = set()
+    failed = 0
+    for event in events(lines):
+        if event.get("name") == "producer_send_success":
+            acked.add(str(event["value"]))
+        elif event.get("name") == "producer_send_error":
+            failed += 1
     return acked, failed
 
 
@@ -102,7 +108,7 @@ def fill(brokers: list[str], topic: str, megabytes: float) -> float:
     RuntimeError with the producer's words when it fails.
     """
     command = [
-        str(unpacked("kafka", say=_quiet) / "bin" / "kafka-producer-perf-test.sh"),
+        _tool("kafka-producer-perf-test.sh"),
         *("--topic", topic, "--num-records", str(int(megabytes * 1_000_000 / FILL_RECORD_BYTES))),
         *("--record-size", str(FILL_RECORD_BYTES), "--throughput", "-1"),
         *("--producer-props", f"bootstrap.servers={bootstrap(brokers)}", "acks=all", "batch.size=131072"),
@@ -133,20 +139,12 @@ class Producer:
         settings = self.folder / "producer.properties"
         settings.write_text("".join(f"{key}={value}\n" for key, value in PRODUCER_SETTINGS.items()), encoding="utf-8")
         command = [
-            str(unpacked("kafka", say=_quiet) / "bin" / "kafka-verifiable-producer.sh"),
+            "kafka-verifiable-producer.sh",
             *("--bootstrap-server", bootstrap(self.addresses), "--topic", self.topic),
             *("--acks", "-1", "--max-messages", "-1", "--throughput", str(self.messages_per_second)),
             *("--producer.config", str(settings)),
         ]
-        with self.output.open("wb") as out, self.output.with_suffix(".err").open("wb") as err:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                env=_java_environment(),
-            )
+        self._process = started(command, self.output)
         deadline = time.monotonic() + 60
         while not self.acked():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -175,8 +173,22 @@ class Producer:
         return self._outcomes()
 
 
-def _quiet(_line: str) -> None:
-    """The archive was assembled long before; that it is there is no news."""
+def _tool(name: str) -> str:
+    # The archive was assembled long before; that it is there is no news.
+    return str(unpacked("kafka", say=lambda _line: None) / "bin" / name)
+
+
+def started(command: list[str], output: Path) -> subprocess.Popen[bytes]:
+    """Start one of Kafka's tools as a session of its own, with what it says in files beside each other."""
+    with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
+        return subprocess.Popen(
+            [_tool(command[0]), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            env=_java_environment(),
+        )
 
 
 def _java_environment() -> dict[str, str]:
@@ -187,7 +199,7 @@ def read_values(addresses: list[str], topic: str, folder: Path, timeout_seconds:
     """Every value of the topic from the beginning, as Kafka's console consumer prints them."""
     output = folder / f"consumer-{topic}.txt"
     command = [
-        str(unpacked("kafka", say=_quiet) / "bin" / "kafka-console-consumer.sh"),
+        _tool("kafka-console-consumer.sh"),
         *("--bootstrap-server", bootstrap(addresses), "--topic", topic, "--from-beginning"),
         *("--timeout-ms", str(READ_IDLE_MILLISECONDS), "--consumer-property", "auto.offset.reset=earliest"),
     ]

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from typing import TextIO
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from lab.artifacts.unpack import unpacked
 from lab.demo import workload
 from lab.demo.fleet import bootstrap
 
@@ -40,24 +38,16 @@ class Verdict:
 def pauses(lines: Iterable[str]) -> float:
     """The longest time between two acknowledgements in a VerifiableProducer's output, in seconds."""
     longest, last = 0, 0
-    for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):
-            event = json.loads(line)
-            if event.get("name") == "producer_send_success":
-                longest = max(longest, int(event["timestamp"]) - last) if last else 0
-                last = int(event["timestamp"])
+    for event in workload.events(lines):
+        if event.get("name") == "producer_send_success":
+            longest = max(longest, int(event["timestamp"]) - last) if last else 0
+            last = int(event["timestamp"])
     return longest / 1000
 
 
 def consumed(lines: Iterable[str]) -> set[str]:
-    """The values in a verbose VerifiableConsumer's output. A torn last line is ignored."""
-    found = set()
-    for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):
-            event = json.loads(line)
-            if event.get("name") == "record_data":
-                found.add(str(event["value"]))
-    return found
+    """The values in a verbose VerifiableConsumer's output."""
+    return {str(event["value"]) for event in workload.events(lines) if event.get("name") == "record_data"}
 
 
 class Canary(threading.Thread):
@@ -134,15 +124,11 @@ class Traffic:
         workload.create_topic(self.addresses, self.topic)
         self.producer.start()
         command = [
-            str(unpacked("kafka", say=lambda _line: None) / "bin" / "kafka-verifiable-consumer.sh"),
+            "kafka-verifiable-consumer.sh",
             *("--bootstrap-server", bootstrap(self.addresses), "--topic", self.topic, "--group-id", self.topic),
             *("--reset-policy", "earliest", "--verbose"),
         ]
-        environment = {key: value for key, value in os.environ.items() if not key.endswith("_OPTS")}
-        with self.output.open("wb") as out, self.output.with_suffix(".err").open("wb") as err:
-            self._consumer = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, env=environment
-            )
+        self._consumer = workload.started(command, self.output)
         self.canary.start()
         return self
 
