@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.holdfast.kafka.plugins.module_utils.secret_text import HIDDEN, without_secrets
 from ansible_collections.holdfast.kafka.plugins.module_utils.utc_time import utc_time
 
-#: What happens in a roll, in the order in which a batch goes through it; C(sample) is only a measurement.
+#: What happens in a roll, in the order in which a batch goes through it.
 KINDS = (
     "run_start",
     "plan",
@@ -30,7 +30,6 @@ KINDS = (
     "in_sync",
     "batch_end",
     "leaders",
-    "sample",
     "failed",
     "run_end",
 )

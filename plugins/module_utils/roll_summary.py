@@ -13,8 +13,6 @@ from typing import Any
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import Event
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_latency import Latency
 
-#: The events that may carry these figures in their detail, drawn over time.
-SERIES = ("under_replicated", "produce_latency_ms")
 NOT_GIVEN = "roll_run_latency_file names no file"
 FORMAT = 1
 
@@ -33,11 +31,7 @@ def summary(events: Sequence[Event], latency: Latency | None = None) -> dict[str
     whole = (node for node in nodes if node["in_sync_seconds"] is not None and node["batch"] != broken)
     done = sorted({node["node_id"] for node in whole})
     wanted = [node_id for batch in planned for node_id in batch]
-    series = {name: _series(events, name) for name in SERIES}
-    if latency is None:
-        latency = Latency([(point[0], point[1]) for point in series["produce_latency_ms"]], why=NOT_GIVEN)
-    else:
-        series["produce_latency_ms"] = latency.points(events[-1].seconds)
+    latency = latency or Latency(why=NOT_GIVEN)
     return {
         "format": FORMAT,
         "run_id": begin.detail.get("run_id"),
@@ -62,7 +56,10 @@ def summary(events: Sequence[Event], latency: Latency | None = None) -> dict[str
         "remaining_node_ids": [node_id for node_id in wanted if node_id not in done],
         "leaders_moved": sum(int(one.detail.get("moved") or 0) for one in events if one.kind == "leaders"),
         "produce_latency": latency.told(),
-        "series": series,
+        "series": {
+            "under_replicated": _series(events, "under_replicated"),
+            "produce_latency_ms": latency.points(events[-1].seconds),
+        },
     }
 
 
@@ -199,7 +196,7 @@ def _largest(values: Iterable[float | None]) -> float | None:
 
 
 def _series(events: Sequence[Event], name: str) -> list[list[float]]:
-    """Return the points of a figure, as seconds and value."""
+    """Return the points of a figure that events have in their detail, as seconds and value."""
     points = []
     for event in events:
         value = event.detail.get(name)

@@ -35,7 +35,6 @@ options:
       - in_sync
       - batch_end
       - leaders
-      - sample
       - failed
       - run_end
   batch:
@@ -49,7 +48,7 @@ options:
   detail:
     description:
       - Whatever else is known of it.
-      - C(under_replicated) and C(produce_latency_ms) are drawn over time, in whatever event they are.
+      - C(under_replicated), partitions with a replica out of sync as a list or their number, is drawn over time.
     type: dict
     default: {}
 extends_documentation_fragment:

@@ -15,7 +15,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.roll_page import pa
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_summary import summary
 
 from tests.integration.browser import COMMAND, Page, browser
-from tests.unit.plugins.module_utils.roll_story import BEGAN, FAILED, WHOLE, told
+from tests.unit.plugins.module_utils.roll_story import BEGAN, FAILED, NOTED, WHOLE, told
 
 pytestmark = pytest.mark.skipif(
     shutil.which(COMMAND) is None, reason="chromium is not installed: `make test-page` installs it and runs this"
@@ -42,7 +42,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The page of a roll that ended well, and of one that did not."""
     events = told(STORIES[request.param])
     path = tmp_path / f"{request.param}.html"
-    path.write_text(page_of(summary(events), events), encoding="utf-8")
+    path.write_text(page_of(summary(events, NOTED), events), encoding="utf-8")
     return path
 
 
@@ -112,7 +112,7 @@ def test_the_picture_of_the_documentation(tab: Page, tmp_path: Path) -> None:
         events = told(WHOLE)
         assert events[0].at.startswith("2026-01-01"), BEGAN
         source = tmp_path / "roll.html"
-        source.write_text(page_of(summary(events), events), encoding="utf-8")
+        source.write_text(page_of(summary(events, NOTED), events), encoding="utf-8")
     for name, width, scheme in (("roll", 1100, "light"), ("roll-phone", 390, "light"), ("roll-dark", 1100, "dark")):
         tab.open(source, width, 900, prefers_color_scheme=scheme)
         tab.screenshot(folder / f"{name}.png")

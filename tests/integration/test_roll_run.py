@@ -400,7 +400,7 @@ if grep -q 'plugins.modules.{module}' "$payload"; then echo crashed >&2; exit 1;
 )
 def test_a_module_that_crashes_without_a_reason_is_no_success(world: World, module: str, name: str, said: str) -> None:
     crash = crashing(world, module)
-    parts = {"begin": part("begin", roll_run_playbook="any"), "note": note("sample"), "end": part("end")}
+    parts = {"begin": part("begin", roll_run_playbook="any"), "note": note("batch_start"), "end": part("end")}
     numbered = {"number": 1, "ids": [1]}
     play = {"hosts": "nodes", "gather_facts": False, "vars": numbered, "tasks": [crash, parts[name]]}
     done = world.play(*([] if name == "begin" else [begin_play()]), play)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import Event, next_event
+from ansible_collections.holdfast.kafka.plugins.module_utils.roll_latency import Latency
 
 #: Seconds, kind, batch, nodes and detail of one event.
 Story = tuple[float, str, int | None, Sequence[int], dict[str, Any]]
@@ -22,12 +23,16 @@ PLAN = {
 STOP = {"stop_seconds": 1.8, "gate_waited_seconds": 1.5}
 BATCH_1: list[Story] = [
     (2.0, "batch_start", 1, [1, 2], {}),
-    (2.5, "stop_start", 1, [1, 2], {}),
-    (3.5, "sample", 1, [1, 2], {"under_replicated": 0}),
-    (6.0, "stopped", 1, [1, 2], {"nodes": {"1": STOP, "2": {**STOP, "gate_waited_seconds": 1.0}}}),
-    (7.0, "sample", 1, [], {"under_replicated": 12, "produce_latency_ms": 8.5}),
+    (2.5, "stop_start", 1, [1, 2], {"under_replicated": []}),
+    (
+        6.0,
+        "stopped",
+        1,
+        [1, 2],
+        {"nodes": {"1": STOP, "2": {**STOP, "gate_waited_seconds": 1.0}}, "under_replicated": 12},
+    ),
     (14.0, "started", 1, [1, 2], {}),
-    (20.0, "in_sync", 1, [1, 2], {"under_replicated": 0, "produce_latency_ms": 3}),
+    (20.0, "in_sync", 1, [1, 2], {"under_replicated": 0}),
     (20.1, "batch_end", 1, [1, 2], {}),
 ]
 BATCH_2: list[Story] = [
@@ -55,6 +60,8 @@ WHOLE = [
     (33.0, "leaders", None, [], {"moved": 7}),
     (33.5, "run_end", None, [], {}),
 ]
+#: What somebody's producer has noted meanwhile.
+NOTED = Latency([(1.0, 3.0), (7.0, 8.5), (20.0, 3.5)])
 FAILED = [*HEAD, *BATCH_1, *BATCH_2, (90.0, "failed", 2, [3], BAD)]
 REFUSED = [HEAD[0], (1.0, "refused", None, [], {"reason": "refused", "error": "orders-0 is offline", "task": "Plan"})]
 

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import (
     roll_summary,
 )
 from ansible_collections.holdfast.kafka.plugins.module_utils.roll_events import BrokenRecordError, Event
+from ansible_collections.holdfast.kafka.plugins.module_utils.roll_latency import Latency
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from tests.unit.plugins.module_utils.roll_story import (
     BEGAN,
     FAILED,
     HEAD,
+    NOTED,
     REFUSED,
     START,
     WHOLE,
@@ -69,7 +71,7 @@ def test_a_line_that_is_no_event_is_named(line: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "kind"),
-    [(HEAD, "run_start"), ([], "plan"), (HEAD, "party"), (WHOLE, "sample")],
+    [(HEAD, "run_start"), ([], "plan"), (HEAD, "party"), (WHOLE, "leaders")],
     ids=["second start", "no start", "unknown", "after the end"],
 )
 def test_an_event_that_cannot_be_there_is_refused(before: list[Any], kind: str) -> None:
@@ -127,8 +129,7 @@ def test_the_summary_of_a_whole_roll() -> None:
         (1, [1, 2], 18.1),
         (2, [3], 10.9),
     ]
-    assert report["series"]["under_replicated"] == [[3.5, 0], [7.0, 12], [20.0, 0], [31.0, 0]]
-    assert report["series"]["produce_latency_ms"] == [[7.0, 8.5], [20.0, 3]]
+    assert report["series"]["under_replicated"] == [[2.5, 0], [6.0, 12], [20.0, 0], [31.0, 0]]
 
 
 def test_a_failed_roll_says_what_is_down_and_what_is_left() -> None:
@@ -229,19 +230,20 @@ class Reader(HTMLParser):
         self.words += data
 
 
-def read(story: list[Any]) -> Reader:
+def read(story: list[Any], latency: Latency | None = None) -> Reader:
     """Return the page of a story, read."""
     events = told(story)
     reader = Reader()
-    reader.feed(roll_page.page(roll_summary.summary(events), events))
+    reader.feed(roll_page.page(roll_summary.summary(events, latency), events))
     reader.close()
     assert reader.open == []
     return reader
 
 
+@pytest.mark.parametrize("latency", [None, NOTED], ids=["nothing noted", "noted"])
 @pytest.mark.parametrize("story", [WHOLE, FAILED, REFUSED, HEAD], ids=["whole", "failed", "refused", "killed"])
-def test_the_page_stands_alone(story: list[Any]) -> None:
-    reader = read(story)
+def test_the_page_stands_alone(story: list[Any], latency: Latency | None) -> None:
+    reader = read(story, latency)
     assert not {tag for tag, _attributes in reader.found} & {"script", "link", "img", "iframe", "object", "form"}
     for _tag, attributes in reader.found:
         assert not set(attributes) & {"src", "href", "onload", "onclick"}
@@ -335,4 +337,4 @@ def test_no_large_latency_is_lost_in_the_drawing(samples: list[tuple[float, floa
 def test_a_run_that_nobody_watched_says_so() -> None:
     report = roll_summary.summary(told(HEAD))
     assert report["produce_latency"] == {"measured": False, "why": roll_summary.NOT_GIVEN, "unreadable_lines": 0}
-    assert roll_summary.summary(told(WHOLE))["produce_latency"]["largest_ms"] == 8.5
+    assert report["series"]["produce_latency_ms"] == []

@@ -58,7 +58,7 @@ def test_a_line_that_was_cut_off_is_replaced_by_the_next(tmp_path: Path) -> None
 def test_many_may_append_at_once(tmp_path: Path) -> None:
     tell(tmp_path, WHOLE[:1])
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: roll_files.append(str(tmp_path), 2e9, "sample", 1, [number], {}), range(40)))
+        list(pool.map(lambda number: roll_files.append(str(tmp_path), 2e9, "stopped", 1, [number], {}), range(40)))
     assert sorted(event.node_ids[0] for event in roll_files.read(str(tmp_path))[1:]) == list(range(40))
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_noted_is_refused(tmp_path: Path, check: bool) -> None:
     failed(note(tmp_path / "none", "plan", check=check), "record_missing", "no run has begun there")
     tell(tmp_path, WHOLE[:1])
     failed(note(tmp_path, "run_start", check=check), "bad_parameter", "run_start")
-    failed(note(tmp_path, "sample", check=check, batch=0), "bad_parameter", "count from 1")
+    failed(note(tmp_path, "started", check=check, batch=0), "bad_parameter", "count from 1")
     (tmp_path / "events.jsonl").write_text("[]\n")
     failed(note(tmp_path, "plan", check=check), "record_broken", "line 1")
 
