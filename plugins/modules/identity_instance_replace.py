@@ -60,6 +60,8 @@ attributes:
   diff_mode:
     description: Shows what the instance is and what its successor would be.
     support: full
+seealso:
+  - module: holdfast.kafka.identity_instances_info
 """
 
 EXAMPLES = r"""
@@ -129,6 +131,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import instance_rul
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api, AwsError
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
+from ansible_collections.holdfast.kafka.plugins.module_utils.instance_launches import Launches
 from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity
@@ -150,19 +153,20 @@ class Replacement:
         self.result: dict[str, Any] = {"changed": False}
 
     def look(self) -> bool:
-        """Read holder, group and target into ``result``; return whether the holder is to be replaced."""
+        """Read holder, group and target into ``result``; return whether the holder is to be replaced.
+
+        All of it anew, although the plan's look knew it: in a roll, hours may lie between.
+        """
         params, result = self._params, self.result
         former = instance_target.holder_of(self._identity())
         result["previous_instance_id"] = result["instance_id"] = former
         if params["instance_id"] not in (None, former):
             result["differences"] = []
             return False
-        group = self._group(former)
+        launches = Launches(self._ec2.api, self._scaling, [former])
+        group = launches.group_of(former)
         result["group"] = group["AutoScalingGroupName"]
-        template_id, version = instance_target.template_of(group)
-        template = self._template(template_id, version)
-        found = instance_target.differences(self._instance(former), template)
-        result["differences"] = found
+        result["differences"] = found = launches.differences(former)
         if not found and not params["replace_all"]:
             return False
         instance_target.require_replaceable(former, group)
@@ -203,30 +207,6 @@ class Replacement:
         params = self._params
         reading = self._ec2.read_pools(params["cluster"], self._scheme)
         return instance_rules.require_whole(reading, params["role"], params["node_id"])
-
-    def _group(self, instance_id: str) -> dict[str, Any]:
-        found = self._scaling.call("describe_auto_scaling_instances", InstanceIds=[instance_id])["AutoScalingInstances"]
-        if not found:
-            raise HoldfastError(
-                "no_group",
-                f"{instance_id} is in no Auto Scaling group, so nobody would come for its identity. Put it under "
-                "nodes_provision first, or replace it by hand.",
-            )
-        name = found[0]["AutoScalingGroupName"]
-        groups = self._scaling.call("describe_auto_scaling_groups", AutoScalingGroupNames=[name])["AutoScalingGroups"]
-        if not groups:
-            raise HoldfastError("no_group", f"The group {name} of {instance_id} is being deleted.")
-        return dict(groups[0])
-
-    def _template(self, template_id: str, version: str) -> dict[str, Any]:
-        answer = self._ec2.api.call(
-            "describe_launch_template_versions", LaunchTemplateId=template_id, Versions=[version]
-        )
-        return dict(answer["LaunchTemplateVersions"][0]["LaunchTemplateData"])
-
-    def _instance(self, instance_id: str) -> dict[str, Any]:
-        reservations = self._ec2.api.pages("describe_instances", "Reservations", InstanceIds=[instance_id])
-        return dict(reservations[0]["Instances"][0])
 
 
 def _diff(result: dict[str, Any]) -> dict[str, Any]:

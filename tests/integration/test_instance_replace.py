@@ -16,6 +16,7 @@ from tests.integration.operator_world import CLUSTER, OperatorWorld
 from tests.integration.services import wait_for
 
 MODULE = "holdfast.kafka.identity_instance_replace"
+LOOK = "holdfast.kafka.identity_instances_info"
 GROUP = "demo-kafka-a"
 IDENTITY = {"cluster": CLUSTER, "role": "kafka", "node_id": 1, "poll_seconds": 0.5}
 
@@ -92,7 +93,13 @@ def _replace(*, check: bool = False, **more: Any) -> dict[str, Any]:
 def test_only_an_instance_of_another_type_is_replaced_and_its_successor_has_the_identity(fleet: Fleet) -> None:
     same = _replace()
     assert (same["changed"], same["differences"], same["group"]) == (False, [], GROUP), same
+    looked = run_module(LOOK, {"cluster": CLUSTER, "role": "kafka", "node_ids": [1]})
+    assert [one["due"] for one in looked["instances"]] == [False], looked
     fleet.launch_another_type()
+    looked = run_module(LOOK, {"cluster": CLUSTER, "role": "kafka", "node_ids": [1]})
+    assert looked["instances"][0]["differences"] == [
+        {"what": "instance type", "has": "t3.small", "wanted": "t3.medium"}
+    ]
     checked = _replace(check=True)
     assert checked["differences"] == [{"what": "instance type", "has": "t3.small", "wanted": "t3.medium"}]
     assert fleet.world.attachments()[fleet.world.enis["kafka-1"]] == fleet.holder, "a check touches nothing"

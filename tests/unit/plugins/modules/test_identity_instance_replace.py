@@ -26,7 +26,7 @@ class World:
         self.holders: list[str | None] = [OLD, None, NEW]
         self.volume_holders: list[str | None] = []
         self.name: str | None = None
-        self.instance = {"ImageId": "ami-1", "InstanceType": "m6i.large"}
+        self.instance = {"InstanceId": OLD, "ImageId": "ami-1", "InstanceType": "m6i.large"}
         self.template: dict[str, Any] = {"ImageId": "ami-2", "InstanceType": "m6i.large"}
         self.group: dict[str, Any] = {
             "AutoScalingGroupName": "orders-kafka-a",
