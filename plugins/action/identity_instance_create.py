@@ -32,6 +32,7 @@ class ActionModule(ActionBase):
         host = (task_vars or {}).get("inventory_hostname", "localhost")
         began = time.monotonic()
         first: dict[str, Any] | None = None
+        requests: list[str] = []
         while True:
             elapsed = time.monotonic() - began
             # Without a number of the task's own the module says what is wrong with it.
@@ -43,13 +44,14 @@ class ActionModule(ActionBase):
                 task_vars=task_vars,
             )
             first = first or result
+            requests += result.get("api_requests", [])
             if self._task.check_mode or result.get("failed") or result.get("state") != "waiting":
-                return self._whole(first, result, time.monotonic() - began)
+                return self._whole(first, result, requests, time.monotonic() - began)
             display.display(f"  [{host}] {elapsed:.0f} s: {result.get('progress', '')}")
 
     @staticmethod
-    def _whole(first: dict[str, Any], last: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Return the last slice's answer with what the first one made."""
+    def _whole(first: dict[str, Any], last: dict[str, Any], requests: list[str], seconds: float) -> dict[str, Any]:
+        """Return the last slice's answer with what the first one made, and all requests."""
         if first is last:
             return last
         kept: dict[str, Any] = {key: first[key] for key in ("launch", "diff", "volumes_created") if key in first}
@@ -58,7 +60,8 @@ class ActionModule(ActionBase):
             **last,
             **kept,
             "changed": changed,
-            "api_calls": first["api_calls"] + last["api_calls"],
+            "api_calls": len(requests),
+            "api_requests": requests,
         }
         if "hold_seconds" in last:
             whole["hold_seconds"] = round(seconds, 1)

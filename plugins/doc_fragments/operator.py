@@ -9,7 +9,7 @@ from __future__ import annotations
 class ModuleDocFragment:
     """Equal to ``operator_module.OPERATOR_OPTIONS`` without the pool's and ZooKeeper's own; a test compares them.
 
-    C(INSTANCE) is what ``instance_reader.INSTANCE_OPTIONS`` adds.
+    C(INSTANCE) is ``module_support.ONE_IDENTITY``.
     """
 
     DOCUMENTATION = r"""

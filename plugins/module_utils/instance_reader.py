@@ -17,20 +17,14 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api,
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.cluster_reader import ClusterReader
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
-from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import fail
+from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import ONE_IDENTITY, fail
 from ansible_collections.holdfast.kafka.plugins.module_utils.operator_module import OPERATOR_OPTIONS, operator_reader
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import PoolReading
 
 #: The role whose instances claim in ZooKeeper before they attach; the other one's are arbitrated by EC2.
 CLAIMING = "kafka"
 
-INSTANCE_OPTIONS: dict[str, dict[str, Any]] = {
-    "role": {"type": "str", "required": True, "choices": ["kafka", "zookeeper"]},
-    "node_id": {"type": "int", "required": True},
-    "poll_seconds": {"type": "float", "default": 5},
-    "timeout_seconds": {"type": "float", "default": 1200},
-    **OPERATOR_OPTIONS,
-}
+INSTANCE_OPTIONS: dict[str, dict[str, Any]] = {**ONE_IDENTITY, **OPERATOR_OPTIONS}
 
 
 class IdentityReader:

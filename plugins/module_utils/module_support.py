@@ -18,6 +18,13 @@ POOL_OPTIONS: dict[str, dict[str, Any]] = {
     "tag_volume": {"type": "str", "default": "holdfast:volume"},
     "name_patterns": {"type": "dict", "default": {}},
 }
+#: What an act on one identity's instance asks for, and how long it waits.
+ONE_IDENTITY: dict[str, dict[str, Any]] = {
+    "role": {"type": "str", "required": True, "choices": ["kafka", "zookeeper"]},
+    "node_id": {"type": "int", "required": True},
+    "poll_seconds": {"type": "float", "default": 5},
+    "timeout_seconds": {"type": "float", "default": 1200},
+}
 
 
 def fail(module: Any, reason: str, message: str, requests: Sequence[str] = (), **extra: Any) -> NoReturn:

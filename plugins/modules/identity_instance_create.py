@@ -63,6 +63,7 @@ options:
     description: Return after this time with RV(state=waiting) when the identity is not held yet. The action plugin's.
     type: float
 extends_documentation_fragment:
+  - holdfast.kafka.attributes
   - holdfast.kafka.pool
   - holdfast.kafka.operator
   - holdfast.kafka.operator.instance
@@ -73,10 +74,9 @@ extends_documentation_fragment:
   - amazon.aws.boto3
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would without changing the target.
     support: full
   diff_mode:
-    description: Shows who holds the identity before and after, and the volumes that are made.
+    details: Shows who holds the identity before and after, and the volumes that are made.
     support: full
 seealso:
   - module: holdfast.kafka.identity_instance_terminate

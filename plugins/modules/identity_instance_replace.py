@@ -24,15 +24,6 @@ options:
     description: Name of the cluster.
     type: str
     required: true
-  role:
-    description: The role.
-    type: str
-    required: true
-    choices: [kafka, zookeeper]
-  node_id:
-    description: The identity.
-    type: int
-    required: true
   replace_all:
     description: Whether an instance is replaced that is what its group launches already.
     type: bool
@@ -40,25 +31,18 @@ options:
   instance_id:
     description: Replace only this holder. One that somebody replaced in the meantime is left alone.
     type: str
-  poll_seconds:
-    description: How long to wait between two looks.
-    type: float
-    default: 5
-  timeout_seconds:
-    description: How long to wait in all for the other instance.
-    type: float
-    default: 1200
 extends_documentation_fragment:
+  - holdfast.kafka.attributes
   - holdfast.kafka.pool
+  - holdfast.kafka.operator.instance
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would without changing the target.
     support: full
   diff_mode:
-    description: Shows what the instance is and what its successor would be.
+    details: Shows what the instance is and what its successor would be.
     support: full
 seealso:
   - module: holdfast.kafka.identity_instances_info
@@ -132,7 +116,7 @@ from ansible_collections.holdfast.kafka.plugins.module_utils.aws_api import Api,
 from ansible_collections.holdfast.kafka.plugins.module_utils.aws_ec2 import Ec2
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.instance_launches import Launches
-from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import POOL_OPTIONS, fail
+from ansible_collections.holdfast.kafka.plugins.module_utils.module_support import ONE_IDENTITY, POOL_OPTIONS, fail
 from ansible_collections.holdfast.kafka.plugins.module_utils.number_bounds import require_numbers
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool import Identity
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_tags import (
@@ -220,12 +204,9 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "cluster": {"type": "str", "required": True},
-            "role": {"type": "str", "required": True, "choices": ["kafka", "zookeeper"]},
-            "node_id": {"type": "int", "required": True},
             "replace_all": {"type": "bool", "default": False},
             "instance_id": {"type": "str"},
-            "poll_seconds": {"type": "float", "default": 5},
-            "timeout_seconds": {"type": "float", "default": 1200},
+            **ONE_IDENTITY,
             **POOL_OPTIONS,
         },
         supports_check_mode=True,

@@ -23,6 +23,7 @@ options:
     description: Terminate only this instance. Another one that has the identity in the meantime is left alone.
     type: str
 extends_documentation_fragment:
+  - holdfast.kafka.attributes
   - holdfast.kafka.pool
   - holdfast.kafka.operator
   - holdfast.kafka.operator.instance
@@ -33,10 +34,9 @@ extends_documentation_fragment:
   - amazon.aws.boto3
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would without changing the target.
     support: full
   diff_mode:
-    description: Shows the instance and what is attached to it.
+    details: Shows the instance and what is attached to it.
     support: full
 seealso:
   - module: holdfast.kafka.identity_instance_create
