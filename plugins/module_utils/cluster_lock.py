@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
-from ansible_collections.holdfast.kafka.plugins.module_utils import lock_record
+from ansible_collections.holdfast.kafka.plugins.module_utils import lock_record, zk_security
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_record import Owner, Record, Stamp, Token
 from ansible_collections.holdfast.kafka.plugins.module_utils.lock_store import LockChangedError, LockStore
@@ -73,6 +73,21 @@ def check(
     with closing(LockStore(hosts, known.path, security)) as store:
         record = confirm(store, known) if read_only else renew(store, known)
     return lock_record.told(known.path, record)
+
+
+def prover(parameters: Mapping[str, Any], read_only: bool) -> Callable[[], dict[str, Any]] | None:
+    """Return what does C(check) with a module's options; None without its C(lock).
+
+    They are C(lock), C(zookeeper_hosts) and those of the fragment C(zookeeper). ValueError when it can never be proven.
+    """
+    if parameters["lock"] is None:
+        return None
+    hosts = zk_security.checked_hosts(parameters)
+    if not hosts:
+        raise ValueError("lock is given without zookeeper_hosts, which have it")
+    security = zk_security.from_parameters(parameters)
+    lock_record.token_from(parameters["lock"])
+    return lambda: check(hosts, parameters["lock"], security, read_only=read_only)
 
 
 def acquire(port: LockPort, owner: Owner) -> Taken:

@@ -166,7 +166,6 @@ from ansible_collections.holdfast.kafka.plugins.module_utils import (
     kafka_reader,
     kafka_roll_rules,
     local_host,
-    lock_record,
     service_watch,
     zk_security,
     zk_session,
@@ -229,18 +228,6 @@ def order_of(parameters: Mapping[str, Any]) -> tuple[Order, Rules]:
     return order.checked(rules), rules
 
 
-def prover(parameters: Mapping[str, Any], read_only: bool) -> Any:
-    """Return what proves the lock, None without one; ValueError when it can never be proven."""
-    if parameters["lock"] is None:
-        return None
-    hosts = zk_security.checked_hosts(parameters)
-    if not hosts:
-        raise ValueError("lock is given without zookeeper_hosts, which have it")
-    security = zk_security.from_parameters(parameters)
-    lock_record.token_from(parameters["lock"])
-    return lambda: cluster_lock.check(hosts, parameters["lock"], security, read_only=read_only)
-
-
 def missing_library(parameters: Mapping[str, Any]) -> str | None:
     """Return the library that this task needs and the host does not have."""
     if kafka_reader.IMPORT_ERROR:
@@ -291,7 +278,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib(library), exception=exception, reason="missing_library")
     try:
         order, rules = order_of(module.params)
-        prove = prover(module.params, module.check_mode)
+        prove = cluster_lock.prover(module.params, module.check_mode)
         options = kafka_reader.client_options(module.params)
     except ValueError as error:
         module.fail_json(msg=str(error), reason="bad_parameter")

@@ -14,6 +14,7 @@ description:
   - Appends one line to C(events.jsonl) in the directory of a run, with the time and the seconds since the run began.
   - Passwords, keys and what follows their names are left out of O(detail).
   - It runs on the controller. Several tasks may append at once.
+  - With O(lock) it renews the cluster's lock, too, or fails because the run has lost it.
 options:
   directory:
     description: The directory of the run. It is made with O(kind=run_start).
@@ -51,8 +52,18 @@ options:
       - C(under_replicated), partitions with a replica out of sync as a list or their number, is drawn over time.
     type: dict
     default: {}
+  lock:
+    description:
+      - The token that M(holdfast.kafka.cluster_lock) returned.
+      - The lock is renewed once the event is noted, and only looked at in check mode.
+    type: dict
+  zookeeper_hosts:
+    description: The ZooKeeper servers that have O(lock), as C(host) or C(host:port); needed with it.
+    type: list
+    elements: str
 extends_documentation_fragment:
   - holdfast.kafka.attributes
+  - holdfast.kafka.zookeeper
 attributes:
   check_mode:
     support: full
@@ -81,8 +92,15 @@ event:
   returned: success
   type: dict
   sample: {"at": "2026-01-01T12:00:41.123Z", "seconds": 41.1, "kind": "in_sync", "batch": 1, "node_ids": [3]}
+lock:
+  description: The lock as M(holdfast.kafka.cluster_lock) shows it.
+  returned: success with O(lock)
+  type: dict
 reason:
-  description: V(bad_parameter), V(record_missing), V(record_broken) or V(write_failed).
+  description:
+    - V(bad_parameter), V(record_missing), V(record_broken) and V(write_failed) speak of the event.
+    - V(lock_lost), V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed), V(lost_race) and
+      V(missing_library) speak of O(lock). Then the event is noted all the same.
   returned: failure
   type: str
 """
@@ -90,8 +108,14 @@ reason:
 import time
 from dataclasses import asdict
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.kafka.plugins.module_utils import roll_events, roll_files
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.holdfast.kafka.plugins.module_utils import (
+    cluster_lock,
+    roll_events,
+    roll_files,
+    zk_security,
+    zk_session,
+)
 from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 
 
@@ -104,12 +128,23 @@ def main() -> None:
             "batch": {"type": "int"},
             "node_ids": {"type": "list", "elements": "int", "default": []},
             "detail": {"type": "dict", "default": {}},
+            "lock": {"type": "dict", "no_log": False},
+            "zookeeper_hosts": {"type": "list", "elements": "str"},
+            **zk_security.argument_spec(),
         },
         supports_check_mode=True,
     )
+    zk_security.show_who(module)
     params = module.params
+    library = zk_session.missing_library(params["zookeeper_auth"]) if params["lock"] is not None else None
+    if library:
+        module.fail_json(msg=missing_required_lib(library), reason="missing_library")
     if params["batch"] is not None and params["batch"] < 1:
         module.fail_json(msg=f"batch is {params['batch']}; batches count from 1.", reason="bad_parameter")
+    try:
+        prove = cluster_lock.prover(params, module.check_mode)
+    except ValueError as error:
+        module.fail_json(msg=str(error), reason="bad_parameter")
     try:
         event = roll_files.append(
             params["directory"],
@@ -120,10 +155,11 @@ def main() -> None:
             params["detail"],
             write=not module.check_mode,
         )
+        lock = {} if prove is None else {"lock": prove()}
     except HoldfastError as error:
-        module.fail_json(msg=error.message, reason=error.reason)
+        module.fail_json(msg=error.message, reason=error.reason, **error.extra)
     diff = {"before": "", "after": f"{event.line()}\n", "after_header": f"{params['directory']}/{roll_files.EVENTS}"}
-    module.exit_json(changed=True, event={**asdict(event), "node_ids": list(event.node_ids)}, diff=diff)
+    module.exit_json(changed=True, event={**asdict(event), "node_ids": list(event.node_ids)}, diff=diff, **lock)
 
 
 if __name__ == "__main__":

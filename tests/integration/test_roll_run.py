@@ -394,7 +394,6 @@ if grep -q 'plugins.modules.{module}' "$payload"; then echo crashed >&2; exit 1;
     [
         ("roll_event", "begin", "begin | Refuse a roll without a record"),
         ("roll_event", "note", "note | Stop when the event or the lock could not be had"),
-        ("cluster_lock", "note", "note | Stop when the event or the lock could not be had"),
         ("cluster_lock", "end", "end | Fail when the lock was not this run's to give back"),
     ],
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.kafka.plugins.module_utils import roll_files
+from ansible_collections.holdfast.kafka.plugins.module_utils import cluster_lock, roll_files
+from ansible_collections.holdfast.kafka.plugins.module_utils.holdfast_error import HoldfastError
 from ansible_collections.holdfast.kafka.plugins.modules import roll_event, roll_report
 
 from tests.unit.plugins.module_utils.roll_story import FAILED, START, WHOLE
@@ -34,6 +35,50 @@ def failed(result: dict[str, Any], reason: str, told: str) -> None:
     """Require this failure."""
     assert (result["failed"], result.get("reason")) == (True, reason), result
     assert told in result["msg"]
+
+
+TOKEN = {"path": "/holdfast/demo/locks/roll", "run_id": "20260101T000000Z-0001", "generation": 1}
+LOCK = {"lock": TOKEN, "zookeeper_hosts": ["127.0.0.1"]}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_an_event_renews_the_lock_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def proven(hosts: list[str], token: dict[str, Any], _security: object, *, read_only: bool) -> dict[str, Any]:
+        asked.append((hosts, token, read_only))
+        return {"path": TOKEN["path"]}
+
+    monkeypatch.setattr(cluster_lock, "check", proven)
+    noted = note(tmp_path / "run", "run_start", check=check, detail=START, **LOCK)
+    assert (noted["failed"], noted["lock"]) == (False, {"path": TOKEN["path"]})
+    assert asked == [(["127.0.0.1:2181"], TOKEN, check)]
+
+
+def test_a_lock_that_is_lost_fails_what_is_noted_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_arguments: object, **_options: object) -> None:
+        raise HoldfastError("lock_lost", "Somebody else has it.")
+
+    monkeypatch.setattr(cluster_lock, "check", lost)
+    failed(note(tmp_path / "run", "run_start", detail=START, **LOCK), "lock_lost", "Somebody else has it.")
+    assert [event.kind for event in roll_files.read(str(tmp_path / "run"))] == ["run_start"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"lock": TOKEN}, "without zookeeper_hosts"),
+        ({"lock": {"path": 7}, "zookeeper_hosts": ["127.0.0.1"]}, "token"),
+        ({"lock": TOKEN, "zookeeper_hosts": ["127.0.0.1/kafka"]}, "zookeeper_hosts[0]"),
+    ],
+)
+def test_a_lock_that_can_never_be_renewed_is_refused_before_the_event(
+    tmp_path: Path, options: dict[str, Any], told: str
+) -> None:
+    failed(note(tmp_path / "run", "run_start", detail=START, **options), "bad_parameter", told)
+    assert not (tmp_path / "run").exists()
 
 
 def test_events_are_lines_in_the_run_s_directory(tmp_path: Path) -> None:
