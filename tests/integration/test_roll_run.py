@@ -223,6 +223,7 @@ def test_a_failure_on_any_host_of_a_batch_stops_the_roll_and_is_kept(world: Worl
     assert "NO MORE HOSTS LEFT" in done.stdout
     report = world.report()
     assert (report["outcome"], report["task"], report["done_node_ids"]) == ("failed", "Wait for the broker", [])
+    assert report["reason"] == "task_failed", "a command has no word of its own"
     assert [batch["batch"] for batch in report["batches"]] == [1], "the second batch never began"
     assert set(report["services"]) == {"node-1", "node-2"}
     assert "in_sync" in (world.run_directory() / "events.jsonl").read_text(), "the other one of the batch went on"
@@ -281,7 +282,7 @@ def test_a_failure_before_the_run_began_is_told_as_it_is(world: World) -> None:
     }
     done = world.play(book)
     assert done.returncode != 0
-    assert "(task 'Look'" in " ".join(done.stdout.split())
+    assert "(task 'Look', reason: task_failed)" in " ".join(done.stdout.split())
     assert not world.reports.exists()
 
 

@@ -133,6 +133,7 @@ def a_roll_goes_on_after_a_failure_in_the_middle(world: World) -> Figures:
         with world.drop_in(second, *DOES_NOT_START):
             failed = world.play(RESTART, RACK)
             assert failed.status != 0
+            assert reason(failed.output) == "service_failed", failed.output[-3000:]
             assert len(failed.batches) == 2, failed.batches
             assert second in failed.batches[1], failed.batches
         done = set(failed.batches[0])
