@@ -70,6 +70,7 @@ def test_a_check_has_no_lock_to_prove(tmp_path: Path) -> None:
     assert {name for name, lock in found.items() if lock != "OMITTED"} == {"kafka_roll/restart"}
 
 
+OF_THE_LOCK = ("holdfast.kafka.cluster_lock", "holdfast.kafka.roll_event")
 HANDED_ON = {
     "cluster": "c",
     "zookeeper_hosts": ["192.0.2.1"],
@@ -93,7 +94,7 @@ def sessions(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for task in tasks:
         for part in ("block", "rescue", "always"):
             yield from sessions(task.get(part, []))
-        yield from (task[name] for name in (*MODULES, "holdfast.kafka.cluster_lock") if name in task)
+        yield from (task[name] for name in (*MODULES, *OF_THE_LOCK) if name in task)
 
 
 def test_whoever_took_the_lock_is_who_renews_proves_and_gives_it_back(tmp_path: Path) -> None:
