@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,9 @@ from benchmarks.load import load
 from benchmarks.produce import Seen, Sends
 from benchmarks.sampler import Broken, Sampler, broken
 from lab.demo import cluster, playbooks, workload
-from lab.demo.stage import REPOSITORY, Say, Stage
+from lab.demo.stage import REPOSITORY, Say
 from tests.rolls.traffic import Canary, Traffic
-from tests.rolls.world import RESTART, Ended, Running, World, restarted
+from tests.rolls.world import RESTART, Ended, World, restarted
 
 LOGS = REPOSITORY / "reports" / "bench-peers"
 INVENTORY = "inventories/lab-six"
@@ -129,7 +130,7 @@ def _play(world: World, kind: str, label: str) -> Ended:
     if kind == HOLDFAST:
         return world.play(RESTART, {"kafka_roll_mode": "serial"}, *LIMIT)
     command = playbooks.playbook(str(PLAYS / PEERS[kind]), *LIMIT, inventory=INVENTORY)
-    ended = Running(world, label.replace(" ", "-"), command).wait()
+    ended = world.run(label.replace(" ", "-"), command).wait()
     world.stage.say(f"    {kind}: status {ended.status}, {ended.seconds:.0f} s")
     return ended
 
@@ -197,8 +198,7 @@ def _tight(world: World, kind: str) -> Tight:
     )
 
 
-def _measured(stage: Stage, rounds: int) -> Figures:
-    world = World(stage, INVENTORY)
+def _measured(world: World, rounds: int) -> Figures:
     conditions: dict[str, object] = {
         "processors": os.cpu_count(),
         "load_average_1m_before": round(os.getloadavg()[0], 2),
@@ -208,11 +208,11 @@ def _measured(stage: Stage, rounds: int) -> Figures:
     ran = []
     for number in range(1, rounds + 1):
         for kind in KINDS:
-            stage.say(f"round {number} of {rounds}: {kind}")
+            world.stage.say(f"round {number} of {rounds}: {kind}")
             ran.append(_ran(world, kind, number))
     tight = []
     for kind in KINDS:
-        stage.say(f"{kind}{TIGHT}")
+        world.stage.say(f"{kind}{TIGHT}")
         tight.append(_tight(world, kind))
     conditions["load_average_1m_after"] = round(os.getloadavg()[0], 2)
     return summary(ran, tight, conditions)
@@ -220,5 +220,9 @@ def _measured(stage: Stage, rounds: int) -> Figures:
 
 def run(rounds: int, say: Say, logs: Path = LOGS) -> Figures:
     """Measure in a lab of its own; HOLDFAST_BENCH_LAB names one that is up with its cluster, which is left up."""
-    with cluster.on_stage("bpeer", logs, say, INVENTORY, os.environ.get("HOLDFAST_BENCH_LAB")) as stage:
-        return _measured(stage, rounds)
+    existing = os.environ.get("HOLDFAST_BENCH_LAB")
+    with (
+        cluster.on_stage("bpeer", logs, say, INVENTORY, existing) as stage,
+        closing(World(stage, INVENTORY)) as world,
+    ):
+        return _measured(world, rounds)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from benchmarks import leader_move, produce
 from benchmarks.figures import Bound, Figures, NotMeasuredError, Spread, spread
 from benchmarks.produce import Seen
 from lab.demo import cluster, replacement
-from lab.demo.stage import REPOSITORY, Say, Stage
+from lab.demo.stage import REPOSITORY, Say
 from tests.rolls.traffic import Traffic
 from tests.rolls.world import RESTART, World
 
@@ -132,8 +133,7 @@ ACTS: dict[str, Callable[[World, Traffic, int], dict[str, Any]]] = {
 }
 
 
-def _measured(stage: Stage, rounds: int) -> Figures:
-    world = World(stage, INVENTORY)
+def _measured(world: World, rounds: int) -> Figures:
     conditions: dict[str, object] = {
         "processors": os.cpu_count(),
         "load_average_1m_before": round(os.getloadavg()[0], 2),
@@ -142,7 +142,7 @@ def _measured(stage: Stage, rounds: int) -> Figures:
     done = []
     for number in range(rounds):
         for kind in KINDS:
-            stage.say(f"round {number + 1} of {rounds}: {kind}")
+            world.stage.say(f"round {number + 1} of {rounds}: {kind}")
             cluster.await_whole()
             with Traffic(cluster.addresses("kafka"), f"bench-{kind.replace(' ', '-')}", world.logs) as traffic:
                 figures = ACTS[kind](world, traffic, number)
@@ -153,5 +153,9 @@ def _measured(stage: Stage, rounds: int) -> Figures:
 
 def run(rounds: int, say: Say, logs: Path = LOGS) -> Figures:
     """Measure in a lab of its own; HOLDFAST_BENCH_LAB names one that is up with its cluster, which is left up."""
-    with cluster.on_stage("broll", logs, say, INVENTORY, os.environ.get("HOLDFAST_BENCH_LAB")) as stage:
-        return _measured(stage, rounds)
+    existing = os.environ.get("HOLDFAST_BENCH_LAB")
+    with (
+        cluster.on_stage("broll", logs, say, INVENTORY, existing) as stage,
+        closing(World(stage, INVENTORY)) as world,
+    ):
+        return _measured(world, rounds)

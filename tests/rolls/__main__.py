@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -100,8 +101,10 @@ def main() -> int:
                 continue
             if releases:
                 assemble(default_directory(), say, versions=releases, only=list(releases))
-            with cluster.on_stage("rolls", REPORTS / "test-rolls", say, inventory, existing) as stage:
-                world = World(stage, inventory)
+            with (
+                cluster.on_stage("rolls", REPORTS / "test-rolls", say, inventory, existing) as stage,
+                closing(World(stage, inventory)) as world,
+            ):
                 for story in here:
                     told.append(tell(world, story))
                     everything = merged(told, before, names)

@@ -141,7 +141,9 @@ class Running:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill all its processes at once, as when its controller loses its power."""
+        """Kill all its processes at once, as when its controller loses its power; nothing when it has ended."""
+        if self._process.poll() is not None:
+            return
         self.pause()
         self._signal(signal.SIGKILL)
         self._process.wait(10)
@@ -160,6 +162,13 @@ class World:
         self.stage, self.inventory, self.logs = stage, inventory, stage.logs
         self.reports = stage.logs / "reports"
         self._count = 0
+        self._begun: list[Running] = []
+
+    def close(self) -> None:
+        """Kill every playbook that has not ended: in a session of its own it would outlive who was interrupted."""
+        for running in self._begun:
+            running.kill()
+        self._begun = []
 
     def records(self) -> set[Path]:
         """The directories of all records so far."""
@@ -170,7 +179,12 @@ class World:
         self._count += 1
         told = {**QUICK, "roll_run_reports_directory": str(self.reports), **(variables or {})}
         command = playbooks.playbook(f"{name}.yml", *arguments, "-e", json.dumps(told), inventory=self.inventory)
-        return Running(self, f"{self._count:02d}-{name}", command)
+        return self.run(f"{self._count:02d}-{name}", command)
+
+    def run(self, label: str, command: list[str]) -> Running:
+        """Start a command of which C(close) knows; its output is C(label).log."""
+        self._begun.append(Running(self, label, command))
+        return self._begun[-1]
 
     def play(self, name: str, variables: dict[str, Any] | None = None, *arguments: str) -> Ended:
         """Run a playbook to its end."""
