@@ -38,7 +38,7 @@ def failed(result: dict[str, Any], reason: str, told: str) -> None:
 
 
 TOKEN = {"path": "/holdfast/demo/locks/roll", "run_id": "20260101T000000Z-0001", "generation": 1}
-LOCK = {"lock": TOKEN, "zookeeper_hosts": ["127.0.0.1"]}
+LOCK: dict[str, Any] = {"lock": TOKEN, "zookeeper_hosts": ["127.0.0.1"]}
 
 
 @pytest.mark.parametrize("check", [False, True])
