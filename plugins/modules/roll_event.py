@@ -94,13 +94,13 @@ event:
   sample: {"at": "2026-01-01T12:00:41.123Z", "seconds": 41.1, "kind": "in_sync", "batch": 1, "node_ids": [3]}
 lock:
   description: The lock as M(holdfast.kafka.cluster_lock) shows it.
-  returned: success with O(lock)
+  returned: with O(lock) on success, and with V(lock_lost) when somebody else has it
   type: dict
 reason:
   description:
     - V(bad_parameter), V(record_missing), V(record_broken) and V(write_failed) speak of the event.
-    - V(lock_lost), V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed), V(lost_race) and
-      V(missing_library) speak of O(lock). Then the event is noted all the same.
+    - V(lock_lost), V(zookeeper_unreachable), V(zookeeper_refused), V(zookeeper_auth_failed) and V(lost_race) speak of
+      O(lock). Then the event is noted all the same. With V(missing_library) it is not.
   returned: failure
   type: str
 """

@@ -163,3 +163,35 @@ def test_a_user_of_the_run_alone_takes_the_lock_and_proves_it_at_the_stop(
     assert done.returncode == 0, done.stdout + done.stderr
     assert not follower.alive
     assert "of-the-run" not in done.stdout
+
+
+def test_a_server_that_does_not_start_again_ends_the_roll_with_a_word_and_without_the_lock(
+    zookeeper_ensemble: ZooKeeperEnsemble, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in for systemd stops services and starts none, neither in the turn nor in its rescue."""
+    follower = zookeeper_ensemble.follower()
+    show_as_unit(follower, tmp_path / "bin", monkeypatch)
+    known = {
+        "zookeeper_node_id": follower.server_id,
+        "zookeeper_roll_servers": {str(server.server_id): server.host for server in zookeeper_ensemble.servers},
+        "zookeeper_roll_turn": {"action": "restart", "last": False, "batch": 1, "after_start": False},
+    }
+    begin = {
+        "hosts": "node-1",
+        "gather_facts": False,
+        "tasks": [part("begin", roll_run_playbook="zookeeper_rolling_restart")],
+    }
+    turn = {
+        "hosts": "turn",
+        "gather_facts": False,
+        "serial": 1,
+        "any_errors_fatal": True,
+        "tasks": [include("zookeeper_roll", "main", {})],
+    }
+    done = world.play(begin, on_host("c-zookeeper", "turn", **known), turn)
+    assert done.returncode != 0, done.stdout
+    assert not follower.alive
+    assert "could not be started again" in done.stdout, done.stdout[-3000:]
+    report = world.report()
+    assert (report["outcome"], report["reason"]) == ("failed", "service_failed"), report
+    assert world.free(), "the lock was given back"

@@ -98,12 +98,14 @@ def sessions(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def test_whoever_took_the_lock_is_who_renews_proves_and_gives_it_back(tmp_path: Path) -> None:
+    """The user is the run's everywhere; certificates are files of the host on which the session is opened."""
     kept = [*TASKS, *(ROOT / "roles/roll_run/tasks" / f"{name}.yml" for name in ("note", "release"))]
-    wanted: dict[str, Any] = {**HANDED_ON, **LOGIN}
     names = ("cluster", "zookeeper_hosts", "zookeeper_chroot", *LOGIN)
     tasks: list[dict[str, Any]] = []
     for path in kept:
         (options,) = sessions(yaml.safe_load(path.read_text()))
+        tls = LOGIN["zookeeper_tls"] if "roll_run" in path.parts else {"ca_file": "/node_identity.pem"}
+        wanted: dict[str, Any] = {**HANDED_ON, **LOGIN, "zookeeper_tls": tls}
         known = path.parents[1] / "vars/main.yml"
         asked = {name: options[name] for name in names if name in options}
         assert set(asked) >= {"zookeeper_hosts", *LOGIN}, path
@@ -118,7 +120,7 @@ def test_whoever_took_the_lock_is_who_renews_proves_and_gives_it_back(tmp_path: 
 
 
 def test_who_the_run_is_in_zookeeper_is_decided_once() -> None:
-    """No role that rolls looks for the user or the certificate by itself."""
+    """No role that rolls looks for the user by itself."""
     roles = [ROOT / "roles" / name for name in ("roll_run", "kafka_roll", "zookeeper_roll", "node_replace")]
     files = [
         path for role in roles for folder in ("tasks", "vars", "defaults") for path in (role / folder).glob("*.yml")
@@ -126,6 +128,6 @@ def test_who_the_run_is_in_zookeeper_is_decided_once() -> None:
     looking = {
         f"{path.parts[-3]}/{path.parts[-2]}"
         for path in files
-        if any(f"{owner}_{name}" in path.read_text() for owner in ("holdfast", "node_identity") for name in LOGIN)
+        if any(f"{owner}_zookeeper_auth" in path.read_text() for owner in ("holdfast", "node_identity"))
     }
     assert looking == {"roll_run/defaults"}

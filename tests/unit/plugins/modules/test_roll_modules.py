@@ -59,10 +59,13 @@ def test_an_event_renews_the_lock_that_it_is_given(
 
 def test_a_lock_that_is_lost_fails_what_is_noted_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(*_arguments: object, **_options: object) -> None:
-        raise HoldfastError("lock_lost", "Somebody else has it.")
+        raise HoldfastError("lock_lost", "Somebody else has it.", lock={"path": TOKEN["path"]})
 
     monkeypatch.setattr(cluster_lock, "check", lost)
-    failed(note(tmp_path / "run", "run_start", detail=START, **LOCK), "lock_lost", "Somebody else has it.")
+    told = note(tmp_path / "run", "run_start", detail=START, **LOCK)
+    failed(told, "lock_lost", "Somebody else has it.")
+    assert told["lock"] == {"path": TOKEN["path"]}
+    assert "event" not in told, "a note is judged by it"
     assert [event.kind for event in roll_files.read(str(tmp_path / "run"))] == ["run_start"]
 
 
