@@ -104,7 +104,9 @@ STOPS: dict[str, tuple[dict[str, Any], bool]] = {
 
 def test_a_replacement_that_failed_starts_only_what_it_has_stopped(tmp_path: Path) -> None:
     (restart,) = yaml.safe_load((ROOT / "roles/node_replace/tasks/start.yml").read_text())
-    assert "ansible.builtin.systemd_service" in restart
+    (start,) = restart["block"]
+    assert "ansible.builtin.systemd_service" in start
+    assert [set(task) for task in restart["rescue"]] == [{"name", "ansible.builtin.debug"}], "the first failure is told"
     cases = [
         {
             "debug": {"msg": f"STARTS {name}."},
