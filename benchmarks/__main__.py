@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import SubprocessError
 
 from benchmarks import boot, peers, plan, refill, rolls
 from benchmarks.figures import Figures, NotMeasuredError
@@ -51,11 +52,12 @@ def measure(wanted: Mapping[str, Benchmark], rounds: int, report: Path) -> int:
         say(f"benchmark {name}, {rounds} rounds")
         try:
             measured[name] = benchmark(rounds, say)
-        except (NotMeasuredError, StageError, OSError, RuntimeError) as error:
+        except (NotMeasuredError, StageError, OSError, RuntimeError, AssertionError, SubprocessError) as error:
             failed.append(f"NOT MEASURED: {name}: {error}")
-    report.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({name: figures.as_json() for name, figures in measured.items()}, indent=2)
-    report.write_text(text + "\n", encoding="utf-8")
+        # After each, since the next may take an hour and be interrupted.
+        report.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({name: figures.as_json() for name, figures in measured.items()}, indent=2)
+        report.write_text(text + "\n", encoding="utf-8")
     for name, figures in measured.items():
         say(f"\n{name}\n{figures.table()}")
     for sentence in failed:

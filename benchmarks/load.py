@@ -46,24 +46,26 @@ def load(addresses: list[str], folder: Path) -> Iterator[str]:
     ]
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_OPTS")}
     with contextlib.closing(KafkaAdminClient(bootstrap_servers=fleet.bootstrap(addresses))) as admin:
-        with (
-            throttled(admin, topic, sorted(ALL), CATCH_UP_BYTES_PER_SECOND),
-            (folder / f"{topic}.log").open("wb") as out,
-        ):
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment,
-            )
-            try:
-                yield topic
-                if process.poll() is not None:
-                    raise RuntimeError(f"the load ended too early; see {folder / f'{topic}.log'}")
-            finally:
-                with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait(END_SECONDS)
-        admin.delete_topics([topic])
+        try:
+            with (
+                throttled(admin, topic, sorted(ALL), CATCH_UP_BYTES_PER_SECOND),
+                (folder / f"{topic}.log").open("wb") as out,
+            ):
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=environment,
+                )
+                try:
+                    yield topic
+                    if process.poll() is not None:
+                        raise RuntimeError(f"the load ended too early; see {folder / f'{topic}.log'}")
+                finally:
+                    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait(END_SECONDS)
+        finally:
+            admin.delete_topics([topic])

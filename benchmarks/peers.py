@@ -15,6 +15,7 @@ refuse, and what the others do to that topic is told.
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -96,11 +97,7 @@ def summary(ran: Sequence[Ran], tight: Sequence[Tight], conditions: Mapping[str,
         }
     ours = [one for one in ran if one.kind == HOLDFAST]
     found = {
-        "holdfast_by": {
-            kind: round(spreads[HOLDFAST]["until_whole_seconds"].median / rows["until_whole_seconds"].median, 2)
-            for kind, rows in spreads.items()
-            if kind in PEERS
-        },
+        "holdfast_by": {kind: _ratio(ours, [one for one in ran if one.kind == kind]) for kind in PEERS},
         "rounds_that_did_not_end_well": {
             kind: sum(not one.ended_well for one in ran if one.kind == kind) for kind in KINDS
         },
@@ -118,10 +115,18 @@ def summary(ran: Sequence[Ran], tight: Sequence[Tight], conditions: Mapping[str,
     return Figures(spreads, bounds, tuple(rounds), {**conditions, **found})
 
 
+def _ratio(ours: Sequence[Ran], theirs: Sequence[Ran]) -> float | None:
+    """How Holdfast's time compares, from rounds that did the same work; None when they have none."""
+    done = [one.whole_seconds for one in theirs if one.ended_well and one.restarted == len(BROKERS)]
+    mine = statistics.median(one.whole_seconds for one in ours)
+    return round(mine / statistics.median(done), 2) if done else None
+
+
 def _broken_rows(kind: str, found: Sequence[Broken]) -> dict[str, Spread]:
     return {
         "under_min_isr_seconds": spread(f"{kind} under min ISR", [one.under_min_isr_seconds for one in found]),
         "without_a_leader_seconds": spread(f"{kind} offline", [one.offline_seconds for one in found]),
+        "nobody_could_tell_seconds": spread(f"{kind} unseen", [one.unseen_seconds for one in found]),
     }
 
 
@@ -143,19 +148,22 @@ def _ran(world: World, kind: str, number: int) -> Ran:
     with load(addresses, world.logs) as loaded, Traffic(addresses, "peers", world.logs) as traffic:
         sampler = Sampler(addresses, {loaded: MIN_ISR, traffic.topic: MIN_ISR})
         sampler.start()
-        began = time.monotonic()
-        ended = _play(world, kind, f"{number}-{kind}")
-        cluster.await_whole()
-        whole = sampler.stop()
+        try:
+            began = time.monotonic()
+            ended = _play(world, kind, f"{number}-{kind}")
+            cluster.await_whole()
+        finally:
+            whole = sampler.stop()
         seen = produce.seen(traffic)
-    if kind == HOLDFAST and ended.status != 0:
-        raise NotMeasuredError(f"the roll failed: {ended.output[-1500:]}")
+    again = restarted(before, world.census())
+    if kind == HOLDFAST and (ended.status != 0 or again != set(BROKERS)):
+        raise NotMeasuredError(f"the roll restarted {sorted(again)} and ended so: {ended.output[-1500:]}")
     return Ran(
         kind,
         ended.status == 0,
         round(ended.seconds, 1),
         round(whole - began, 1),
-        len(restarted(before, world.census())),
+        len(again),
         broken(sampler.samples, began, whole),
         seen,
     )

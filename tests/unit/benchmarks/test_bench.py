@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +87,11 @@ def _good(_rounds: int, _say: Any) -> Figures:
     return Figures({"one": {"all_seconds": spread("all", [1.0, 2.0])}}, (Bound("one", 1, 1.5),))
 
 
-def _bad(_rounds: int, _say: Any) -> Figures:
-    raise NotMeasuredError("nothing moved")
+def _failing(error: BaseException) -> Any:
+    def run(_rounds: int, _say: Any) -> Figures:
+        raise error
+
+    return run
 
 
 def test_a_missed_bound_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,12 +106,26 @@ def test_a_missed_bound_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "MISSED: one 1.50 s, bound 1.00 s" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NotMeasuredError("nothing moved"), "nothing moved"),
+        (subprocess.TimeoutExpired("ansible-playbook", 900), "timed out after 900 seconds"),
+        (AssertionError("no record"), "no record"),
+    ],
+)
 def test_what_could_not_be_measured_fails_and_the_others_are_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    error: Exception, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.measure({"bad": _bad, "good": _good}, 2, tmp_path / "bench.json") == 1
+    assert bench.measure({"bad": _failing(error), "good": _good}, 2, tmp_path / "bench.json") == 1
     assert list(json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))) == ["good"]
-    assert "NOT MEASURED: bad: nothing moved" in capsys.readouterr().out
+    assert re.search(f"NOT MEASURED: bad: .*{told}", capsys.readouterr().out)
+
+
+def test_what_was_measured_is_kept_when_the_next_is_interrupted(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure({"good": _good, "endless": _failing(KeyboardInterrupt())}, 2, tmp_path / "bench.json")
+    assert list(json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))) == ["good"]
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--rounds", "0"]])

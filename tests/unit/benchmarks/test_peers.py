@@ -35,6 +35,7 @@ def test_every_practice_has_both_columns_and_the_ratios_are_of_the_same_run() ->
     figures = peers.summary([*RAN.values(), *RAN.values()], list(TIGHT.values()), {"processors": 2})
     assert list(figures.spreads) == [*peers.KINDS, *(kind + peers.TIGHT for kind in peers.KINDS)]
     assert figures.spreads["open port"]["under_min_isr_seconds"].median == 7.5
+    assert figures.spreads["holdfast"]["nobody_could_tell_seconds"].median == 0.0
     assert figures.conditions["holdfast_by"] == {"open port": 2.0, "URP window": 1.25}
     assert figures.conditions["refused_without_a_replica_to_spare"] == {
         "open port": False,
@@ -67,10 +68,13 @@ def test_a_restart_that_had_to_be_refused_is_loud() -> None:
     )
 
 
-def test_a_play_that_gave_up_is_told() -> None:
-    gave_up = dataclasses.replace(RAN["URP window"], ended_well=False)
+def test_a_play_that_gave_up_is_told_and_compared_with_nothing() -> None:
+    gave_up = dataclasses.replace(RAN["URP window"], ended_well=False, restarted=1, whole_seconds=5.0)
     figures = peers.summary([*RAN.values(), gave_up], list(TIGHT.values()), {})
     assert figures.conditions["rounds_that_did_not_end_well"] == {"open port": 0, "URP window": 1, "holdfast": 0}
+    assert figures.conditions["holdfast_by"] == {"open port": 2.0, "URP window": 1.25}
+    always = [*(one for kind, one in RAN.items() if kind != "URP window"), gave_up]
+    assert peers.summary(always, list(TIGHT.values()), {}).conditions["holdfast_by"]["URP window"] is None
 
 
 @pytest.mark.parametrize("kind", peers.KINDS)
