@@ -71,7 +71,7 @@ def test_a_killed_broker_that_comes_back_is_waited_for_and_progress_is_shown(kaf
 def test_a_just_killed_broker_is_not_taken_for_one_in_sync(kafka_cluster: KafkaCluster) -> None:
     with topic(kafka_cluster, "orders", EVERYWHERE):
         kafka_cluster.brokers[2].pause()
-        result = wait(kafka_cluster, node_ids=[2], timeout_seconds=2.5, request_timeout_seconds=1, stable_reads=1)
+        result = wait(kafka_cluster, node_ids=[2], timeout_seconds=6, request_timeout_seconds=3, stable_reads=1)
     assert (result["failed"], result["state"]) == (True, "failed")
     assert result["reason"] in ("unreachable", "not_registered")
     assert "broker 2" in result["msg"]
