@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,12 +67,9 @@ def _session(service: Service) -> Iterator[Service]:
 @pytest.fixture
 def own_zookeeper_server(tmp_path: Path) -> Iterator[ZooKeeperEnsemble]:
     """A standalone server of this test's own, which may lose everything: others' services live in the session's."""
-    own = ZooKeeperEnsemble(tmp_path / "own-zookeeper", size=1)
-    try:
+    with closing(ZooKeeperEnsemble(tmp_path / "own-zookeeper", size=1)) as own:
         own.start()
         yield own
-    finally:
-        own.close()
 
 
 @pytest.fixture(autouse=True)

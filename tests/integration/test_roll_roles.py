@@ -159,10 +159,12 @@ def test_a_user_of_the_run_alone_takes_the_lock_and_proves_it_at_the_stop(
         {"hosts": "node-1", "gather_facts": False, "tasks": [task]}
         for task in (part("begin", roll_run_playbook="zookeeper_rolling_restart"), part("end"))
     )
-    done = world.play(begin, on_host("c-zookeeper", "turn", **known), stop, end)
+    done = world.play(begin, on_host("c-zookeeper", "turn", **known), stop, end, told="-vvv")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not follower.alive
-    assert "of-the-run" not in done.stdout
+    kept = [path.read_text() for path in world.reports.rglob("*") if path.is_file()]
+    assert kept, "the run has left its record"
+    assert [text for text in (done.stdout, done.stderr, *kept) if "of-the-run" in text] == []
 
 
 def test_a_server_that_does_not_start_again_ends_the_roll_with_a_word_and_without_the_lock(

@@ -101,8 +101,8 @@ class World:
     cluster: str = field(default_factory=lambda: f"c{uuid.uuid4().hex[:8]}")
     variables: dict[str, Any] = field(default_factory=dict)
 
-    def play(self, *plays: dict[str, Any], check: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run the plays."""
+    def play(self, *plays: dict[str, Any], check: bool = False, told: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the plays; C(told) is an option like C(-vvv)."""
         nodes = {
             f"node-{number}": {
                 "ansible_connection": "local",
@@ -123,7 +123,8 @@ class World:
         inventory.write_text(yaml.safe_dump({"nodes": {"hosts": nodes}, "all": {"vars": known}}))
         done = subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(book)]
-            + (["--check"] if check else []),
+            + (["--check"] if check else [])
+            + ([told] if told else []),
             check=False,
             capture_output=True,
             text=True,

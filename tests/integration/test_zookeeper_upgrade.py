@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,9 @@ class Writer:
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Iterator[ZooKeeperEnsemble]:
     """Three servers of the older release, for this test alone."""
-    made = ZooKeeperEnsemble(tmp_path / "ensemble", size=3)
-    try:
+    with closing(ZooKeeperEnsemble(tmp_path / "ensemble", size=3)) as made:
         made.start()
         yield made
-    finally:
-        made.close()
 
 
 def _servers(ensemble: ZooKeeperEnsemble) -> dict[str, str]:
