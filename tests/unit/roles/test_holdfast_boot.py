@@ -41,6 +41,8 @@ class World:
             node_agent_source_timeout_seconds=300,
             node_agent_boot_timeout_seconds=600,
             node_agent_kept_retry_seconds=600,
+            node_agent_untold_retries=3,
+            node_agent_untold_retry_seconds=120,
             ansible_managed="# managed",
         )
         self.boot = ModuleType("holdfast_boot")
@@ -61,9 +63,12 @@ class World:
         self.timer_code = 0
         self.words: dict[str, str] = {}
         self.restarts: list[str] = []
+        self.powered_off = False
+        self.no_group = False
         self.slept = 0.0
         boot: Any = self.boot
-        for name, value in {"NODE": str(self.node), "SETTINGS": str(self.settings)}.items():
+        places = {"NODE": self.node, "SETTINGS": self.settings, "UNTOLD": root / "untold"}
+        for name, value in {name: str(path) for name, path in places.items()}.items():
             setattr(boot, name, value)
         self.really_shown = boot.shown
         boot.shown = self.shown
@@ -104,6 +109,10 @@ class World:
                 assert "--no-block" in command, "it would wait for itself"
                 self.restarts.append(command[-1])
                 return subprocess.CompletedProcess(command, 0, "", "")
+            if "poweroff" in command:
+                assert "--no-block" in command, "it would wait for itself"
+                self.powered_off = True
+                return subprocess.CompletedProcess(command, 0, "", "")
             if command[1] == "is-system-running":
                 return subprocess.CompletedProcess(command, 0, self.state, "")
             answers = self.units.get(command[-1], ["ActiveState=inactive\nMainPID=0"])
@@ -132,6 +141,9 @@ class World:
                     if world.refuse.get(service, 0) > 0:
                         world.refuse[service] -= 1
                         raise botocore.exceptions.ConnectTimeoutError(endpoint_url="http://192.0.2.2")
+                    if world.no_group and service == "autoscaling":
+                        refusal = {"Error": {"Code": "ValidationError", "Message": "Instance Id not found"}}
+                        raise botocore.exceptions.ClientError(refusal, operation)
                     world.told.append((operation, arguments.get("HealthStatus") or arguments["Status"]))
 
                 return call
@@ -320,6 +332,59 @@ def test_the_two_calls_are_tried_again_and_do_not_depend_on_one_another(world: W
     world.end()
     assert world.told == TOLD[1:]
     assert world.slept < 300
+
+
+AGAIN = ["--quiet", "--collect", "--on-active=120", "/usr/local/bin/holdfast-boot", "--again"]
+
+
+@pytest.mark.parametrize("who", ["metadata", "autoscaling"])
+def test_a_boot_that_could_tell_nobody_runs_again_and_then_powers_off(
+    world: World, who: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(_path: str) -> str:
+        raise OSError("no route to host")
+
+    if who == "metadata":
+        world.boot.__dict__["metadata"] = silent
+    else:
+        world.refuse = {"autoscaling": 99}
+    for number in (1, 2, 3):
+        world.end()
+        assert (world.timers, world.powered_off) == ([AGAIN] * number, False)
+        assert f"tried again in 120 s ({number} of 3)" in capsys.readouterr().out
+    world.end()
+    assert (world.timers, world.powered_off) == ([AGAIN] * 3, True)
+    assert "powering off" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("why", ["no node.yml", "no timer"])
+def test_what_another_run_cannot_mend_powers_off_at_once(world: World, why: str) -> None:
+    world.refuse = {"autoscaling": 99}
+    if why == "no node.yml":
+        world.node.unlink()
+    else:
+        world.timer_code = 1
+    world.end()
+    assert world.powered_off
+
+
+def test_an_instance_that_is_told_of_or_serves_or_has_no_group_stays_on(world: World) -> None:
+    world.end()
+    world.no_group = True
+    world.end()
+    world.no_group = False
+    world.refuse = {"autoscaling": 99}
+    world.units["kafka.service"] = [RUNS]
+    world.end()
+    world.end("signal", "TERM")
+    assert (world.timers, world.powered_off) == ([], False)
+
+
+@pytest.mark.parametrize(("unit", "restarts"), [("failed", ["holdfast-boot.service"]), ("activating", [])])
+def test_a_boot_that_runs_is_not_run_again(world: World, unit: str, restarts: list[str]) -> None:
+    world.words = {"holdfast-boot.service": unit}
+    assert world.boot.main(["--again"]) == 0
+    assert world.restarts == restarts
 
 
 def test_a_second_run_waits_for_the_first(world: World, capsys: pytest.CaptureFixture[str]) -> None:
