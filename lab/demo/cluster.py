@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.demo import artifacts, fleet, images
+from lab.demo import artifacts, evidence, fleet, images
 from lab.demo.playbooks import INVENTORY, ansible_environment, playbook
 from lab.demo.stage import REPOSITORY, Say, Stage, StageError, wait_until
 
@@ -108,4 +108,6 @@ def cluster_missing() -> str | None:
 
 def await_whole(timeout_seconds: float = WHOLE_TIMEOUT_SECONDS) -> float:
     """Wait until the cluster is whole; return seconds waited."""
-    return wait_until("the whole cluster", cluster_missing, timeout_seconds)
+    return wait_until(
+        "the whole cluster", cluster_missing, timeout_seconds, evidence=lambda: evidence.of_the_vacant(CLUSTER)
+    )

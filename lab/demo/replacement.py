@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lab.demo import fleet, timeline
+from lab.demo import evidence, fleet, timeline
 from lab.demo.fleet import Holder
 from lab.demo.stage import Say, wait_until
 
@@ -114,7 +114,12 @@ def await_return(cluster: str, death: Death, volume_before: str, say: Say) -> Re
             say(f"    {time.time() - death.at:5.0f} s  {reason}")
         return reason
 
-    wait_until(f"the return of {death.before.name}", still_missing, REPLACE_TIMEOUT_SECONDS)
+    wait_until(
+        f"the return of {death.before.name}",
+        still_missing,
+        REPLACE_TIMEOUT_SECONDS,
+        evidence=lambda: evidence.of_the_vacant(cluster),
+    )
     whole = time.time()
     after = fleet.holder_of(cluster, death.before.role, death.before.node_id)
     boot = fleet.boot_record(after.private_ip)

@@ -96,11 +96,15 @@ class Stage:
 
 
 def wait_until(
-    what: str, condition: Callable[[], str | None], timeout_seconds: float, poll_seconds: float = 0.5
+    what: str,
+    condition: Callable[[], str | None],
+    timeout_seconds: float,
+    poll_seconds: float = 0.5,
+    evidence: Callable[[], str] | None = None,
 ) -> float:
     """Wait until ``condition`` returns None; it returns what is still missing. Returns seconds waited.
 
-    Raises StageError naming what was still missing at the bound.
+    Raises StageError naming what was still missing at the bound, and what ``evidence`` finds then.
     """
     started = time.monotonic()
     while True:
@@ -109,5 +113,6 @@ def wait_until(
         if missing is None:
             return waited
         if waited >= timeout_seconds:
-            raise StageError(f"{what}: not within {timeout_seconds:.0f} s; last seen: {missing}")
+            found = f" [{evidence()}]" if evidence else ""
+            raise StageError(f"{what}: not within {timeout_seconds:.0f} s; last seen: {missing}{found}")
         time.sleep(poll_seconds)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 RESULTS_VARIABLE = "HOLDFAST_TEST_RESULTS"
+# How much of a failure's first line is kept: a scenario's says what EC2 and the consoles said.
+REASON_CHARACTERS = 1500
 
 
 def _write(record: dict[str, Any]) -> None:
@@ -27,7 +29,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr or "")
-    return text.strip().splitlines()[0][:200] if text.strip() else ""
+    return text.strip().splitlines()[0][:REASON_CHARACTERS] if text.strip() else ""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

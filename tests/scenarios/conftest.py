@@ -17,6 +17,7 @@ from tests.frontdoor import leftovers
 
 HERE = Path(__file__).resolve().parent
 LOGS = REPOSITORY / "reports" / "scenarios"
+BROKEN_TIMEOUT_SECONDS = 30.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,12 +58,36 @@ def stage() -> Iterator[Stage]:
         made.down()
 
 
+class Patience:
+    """How long to wait for a whole cluster: what did not come back in time is not waited for in full again."""
+
+    def __init__(self) -> None:
+        self.seconds: float = cluster.WHOLE_TIMEOUT_SECONDS
+
+    def await_whole(self, stage: Stage) -> None:
+        """Wait; the first time in vain, leave the evidence beside the logs."""
+        try:
+            cluster.await_whole(self.seconds)
+        except StageError:
+            if self.seconds != BROKEN_TIMEOUT_SECONDS:
+                self.seconds = BROKEN_TIMEOUT_SECONDS
+                cluster.keep_evidence(stage)
+            raise
+        self.seconds = cluster.WHOLE_TIMEOUT_SECONDS
+
+
+@pytest.fixture(scope="session")
+def patience() -> Patience:
+    """One for all scenarios of the session."""
+    return Patience()
+
+
 @pytest.fixture(autouse=True)
-def _whole(stage: Stage) -> Iterator[None]:
+def _whole(stage: Stage, patience: Patience) -> Iterator[None]:
     """A scenario begins with a whole cluster and leaves one behind; one that does not is a failure of its own."""
-    cluster.await_whole()
+    patience.await_whole(stage)
     yield
     try:
-        cluster.await_whole()
+        patience.await_whole(stage)
     except StageError as error:
         pytest.fail(f"the scenario left the cluster broken: {error}")
