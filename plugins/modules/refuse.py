@@ -14,6 +14,7 @@ author:
 description:
   - Fails, always. For what only a play can see.
   - M(ansible.builtin.assert) tells a person, and not whether another instance would do better.
+  - An action plugin does the work, so that it needs neither a connection nor an interpreter there.
 options:
   reason:
     description: The word by which runbooks and plays know it.
@@ -55,22 +56,3 @@ give_up:
   returned: always
   type: bool
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "reason": {"type": "str", "required": True},
-            "msg": {"type": "str", "required": True},
-            "give_up": {"type": "bool", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    told = module.params
-    module.fail_json(msg=f"{told['msg']} (reason: {told['reason']})", reason=told["reason"], give_up=told["give_up"])
-
-
-if __name__ == "__main__":
-    main()

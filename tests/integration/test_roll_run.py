@@ -283,7 +283,7 @@ def test_a_failure_before_the_run_began_is_told_as_it_is(world: World) -> None:
     }
     done = world.play(book)
     assert done.returncode != 0
-    assert "(task 'Look', reason: task_failed)" in " ".join(done.stdout.split())
+    assert "(task 'Look'). (reason: task_failed)" in " ".join(done.stdout.split())
     assert not world.reports.exists()
 
 

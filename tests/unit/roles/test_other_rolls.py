@@ -65,7 +65,7 @@ def test_the_failure_of_the_server_that_failed_is_told(tmp_path: Path) -> None:
     status, output = run(tmp_path, play, hosts, "--check")
     assert status == 2, output
     assert "c-zookeeper-2: node_id 4 is none of the servers" in output
-    assert "Stop the server when the ensemble can spare it', reason: bad_parameter)" in output
+    assert "Stop the server when the ensemble can spare it'). (reason: bad_parameter)" in output
     assert "another server of the batch" not in output
 
 
