@@ -228,7 +228,7 @@ def test_the_gate_is_closed_while_another_broker_is_registered_and_silent(
     victim, other = (broker.node_id for broker in view.brokers if broker.node_id != view.controller_id)
     getattr(orders.brokers[victim], how)()
     # Its session lives, so the metadata are still those of a moment ago.
-    assert kafka_reader.silent(options_of(orders), view.brokers) == {victim}
+    assert kafka_reader.silent({**options_of(orders), "request_timeout_ms": 10_000}, view.brokers) == {victim}
     result = stop(orders, other, tmp_path, monkeypatch, gate_timeout_seconds=8, request_timeout_seconds=2)
     assert (result["failed"], result["changed"], orders.brokers[other].alive) == (True, False, True)
     assert result["reason"] == "gate_closed", result["msg"]
