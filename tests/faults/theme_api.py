@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import time
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from tests.faults import machine_view
 from tests.faults.model import Expected, Fault
 from tests.faults.world import World
-from tests.scenarios.stories import variable_for_new_nodes
+from tests.scenarios.stories import user_data_for_new_nodes, variable_for_new_nodes
 
 SILENT_SECONDS = 20.0
 # Longer than the second look before a boot says that every identity is held (one pause of the claim's polling, 5 s).
@@ -58,6 +59,17 @@ def _no_tokens(world: World) -> None:
         time.sleep(SILENT_SECONDS)
     world.await_return()
     _first_stayed(world, successor)
+
+
+def _user_data_lost(world: World) -> None:
+    """The first instance gets user-data that says nothing: no role, and in the lab not even where Auto Scaling is."""
+    with user_data_for_new_nodes(world.group, lambda _user_data: base64.b64encode(b"#!/bin/sh\n").decode()):
+        world.terminate()
+        successor = world.next_instance()
+    words = "holdfast-boot: nobody could be told; powering off"
+    world.await_that(f"{successor} to power off", lambda: words in world.console(successor))
+    world.next_instance()
+    world.await_return()
 
 
 def _stuck(world: World) -> None:
@@ -116,6 +128,12 @@ FAULTS = (
         "imds-refuses-tokens",
         f"the metadata service gives no tokens for {SILENT_SECONDS:.0f} s while the boot claims and attaches",
         _no_tokens,
+        Expected("recovers"),
+    ),
+    Fault(
+        "user-data-lost",
+        "the replacement's user-data says neither what it is nor where Auto Scaling is",
+        _user_data_lost,
         Expected("recovers"),
     ),
 )
