@@ -29,6 +29,9 @@ TOPIC = "bench-refill"
 SIZES_MEGABYTES = (256, 1024, 2560)
 KINDS = ("kept", "refilled")
 RETURN_SECONDS = 900
+DATA = "/var/lib/kafka/0"
+# A segment that is not written yet, an index that is shorter.
+COPIED_SHARE = 0.9
 # A broker of Zalando's, as their post gives it.
 ZALANDO_MEGABYTES = 8_000_000
 
@@ -53,6 +56,8 @@ class Timed:
     megabytes: int
     node_id: int
     seconds: float
+    # What is on the data volume when the broker is back: nobody is to believe that a refill copied it.
+    bytes_on_volume: int
 
 
 def line(points: Sequence[tuple[float, float]]) -> Line:
@@ -97,13 +102,30 @@ def _replace(stage: Stage, kind: str, megabytes: int, number: int) -> Timed:
     cluster.await_whole(RETURN_SECONDS)
     brokers = [one for one in fleet.holders(cluster.CLUSTER) if one.role == "kafka"]
     world = World(stage, brokers[number % len(brokers)], Seen())
+    before = bytes_on_volume(world.victim)
     if kind == "kept":
         seconds = _successor(world)
     else:
         with variable_for_new_nodes(world.group, "data_volume_refill_allowed", value=True):
             seconds = _successor(world, empty=True)
-    stage.say(f"    {world.victim.name}, {kind}, {megabytes} MB: {seconds:.1f} s")
-    return Timed(kind, megabytes, world.victim.node_id, round(seconds, 1))
+    after = whole_again(world.victim.name, megabytes, before, bytes_on_volume(world.holder()))
+    stage.say(f"    {world.victim.name}, {kind}, {megabytes} MB: {seconds:.1f} s, {after:,} bytes on its volume")
+    return Timed(kind, megabytes, world.victim.node_id, round(seconds, 1), after)
+
+
+def bytes_on_volume(broker: fleet.Holder) -> int:
+    """Bytes of the log segments on a broker's volume (an index is made in full length and means nothing)."""
+    return sum(map(int, fleet.ssh(broker.private_ip, f"find {DATA} -name '*.log' -printf '%s\\n'").split()))
+
+
+def whole_again(name: str, megabytes: int, before: int, after: int) -> int:
+    """Return what is there after; NotMeasuredError when it is not what the size says, or not what there was before."""
+    least = COPIED_SHARE * max(before, megabytes * 10**6)
+    if min(before, after) < COPIED_SHARE * megabytes * 10**6 or after < least:
+        raise NotMeasuredError(
+            f"{name} should hold {megabytes} MB; it held {before:,} bytes and holds {after:,} after its replacement"
+        )
+    return after
 
 
 def _successor(world: World, *, empty: bool = False) -> float:

@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.figures import NotMeasuredError
-from benchmarks.refill import Line, Timed, line, summary
+from benchmarks.refill import Line, Timed, line, summary, whole_again
 
 
 def rounds(kind: str, seconds: dict[int, list[float]]) -> list[Timed]:
     """Rounds of one kind: seconds by size."""
-    return [Timed(kind, size, 1, value) for size, values in seconds.items() for value in values]
+    return [Timed(kind, size, 1, value, size * 10**6) for size, values in seconds.items() for value in values]
 
 
 KEPT = rounds("kept", {100: [20.0, 22.0, 21.0], 1000: [21.0], 2000: [21.0]})
@@ -42,3 +42,22 @@ def test_two_sizes_make_no_slope() -> None:
 def test_a_kind_without_a_round_is_not_measured() -> None:
     with pytest.raises(NotMeasuredError):
         summary(KEPT, {})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "believed"),
+    [
+        (256_500_000, 256_400_000, True),
+        # The data went elsewhere, as in a cluster of more brokers than replicas.
+        (128_000_000, 128_000_000, False),
+        # It came back before it had copied what was there.
+        (256_500_000, 128_000_000, False),
+        (512_000_000, 256_500_000, False),
+    ],
+)
+def test_a_refill_that_copied_too_little_is_no_measurement(before: int, after: int, believed: bool) -> None:
+    if believed:
+        assert whole_again("kafka-1", 256, before, after) == after
+    else:
+        with pytest.raises(NotMeasuredError, match="kafka-1 should hold 256 MB"):
+            whole_again("kafka-1", 256, before, after)
