@@ -27,6 +27,7 @@ def install(context: LabContext) -> None:
     AutoScalingResponse.disable_metrics_collection = _disable_metrics_collection
     context.every(lambda: context.delays.asg_reconcile_seconds, lambda: reconcile_all(context))
     context.register_status("autoscaling_groups", lambda: _status(context))
+    context.register_metadata(lambda instance: _metadata(context, instance))
 
 
 def _status(context: LabContext) -> list[dict[str, Any]]:
@@ -41,6 +42,18 @@ def _status(context: LabContext) -> list[dict[str, Any]]:
         }
         for group in backend_of(context).autoscaling_groups.values()
     ]
+
+
+def _metadata(context: LabContext, instance: Any) -> dict[str, Any]:
+    """What only an instance of a group has: the state that Auto Scaling brings it to."""
+    from lab.api.autoscaling_reconcile import backend_of
+
+    for group in backend_of(context).autoscaling_groups.values():
+        for member in group.instance_states:
+            if member.instance.id == instance.id:
+                wanted = "Terminated" if member.lifecycle_state == "Terminating" else "InService"
+                return {"autoscaling": {"target-lifecycle-state": wanted}}
+    return {}
 
 
 def begin_delete(group: Any) -> None:

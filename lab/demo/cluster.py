@@ -65,6 +65,7 @@ def on_stage(
 
 def keep_evidence(stage: Stage) -> None:
     """Write console and journal of every instance, and what EC2 noted, beside the other logs, and say where."""
+    stage.logs.mkdir(parents=True, exist_ok=True)
     for source in ("server", "events"):
         with (stage.logs / f"{source}.log").open("wb") as out:
             command = stage.command("logs", source, "--lines", "5000")

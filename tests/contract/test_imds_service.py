@@ -23,6 +23,7 @@ from botocore.config import Config
 from lab.api.imds_tree import find, listing, merge
 from lab.api.server import LabApi
 from tests.contract.ec2_harness import Check, Probe, does_not_hold
+from tests.contract.test_autoscaling_groups import Group
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -298,6 +299,19 @@ def test_role_credentials_are_real(strict_api: tuple[Probe, LabApi], guest: Gues
         config=Config(proxies={}),
     )
     assert sts.get_caller_identity()["Arn"] == f"arn:aws:sts::123456789012:assumed-role/{name}/{instance}"
+
+
+def test_only_an_instance_of_a_group_has_a_state_that_it_is_brought_to(
+    strict_api: tuple[Probe, LabApi], guest: GuestMaker
+) -> None:
+    probe, api = strict_api
+    alone, _ = guest()
+    assert alone.get("/latest/meta-data/autoscaling/target-lifecycle-state")[0] == 404
+    (member,) = Group(probe).settled()
+    assert api.imds is not None
+    api.imds.map_source("127.0.0.249", member)
+    inside = Guest(api.imds.port, "127.0.0.249")
+    assert inside.meta("autoscaling/target-lifecycle-state") == "InService"
 
 
 def test_other_parts_can_add_to_the_tree(strict_api: tuple[Probe, LabApi], guest: GuestMaker) -> None:

@@ -23,7 +23,7 @@ ROLE = Path(__file__).parents[3] / "roles" / "node_agent"
 URL = "https://me:hunter2@git.example.com/holdfast.git"
 NODE = (
     f"{{holdfast_git_url: '{URL}', holdfast_git_version: main, holdfast_environment: lab, holdfast_role: kafka, "
-    "holdfast_stack_name: nodes, holdfast_stack_resource: KafkaA}"
+    "holdfast_stack_name: nodes, holdfast_stack_resource: KafkaA, holdfast_asg: demo-kafka-a}"
 )
 
 
@@ -65,9 +65,10 @@ class World:
         self.restarts: list[str] = []
         self.powered_off = False
         self.no_group = False
+        self.held: Any = None
         self.slept = 0.0
         boot: Any = self.boot
-        places = {"NODE": self.node, "SETTINGS": self.settings, "UNTOLD": root / "untold"}
+        places = {"NODE": self.node, "SETTINGS": self.settings, "UNTOLD": root / "untold", "STAY": root / "stay"}
         for name, value in {name: str(path) for name, path in places.items()}.items():
             setattr(boot, name, value)
         self.really_shown = boot.shown
@@ -368,6 +369,62 @@ def test_what_another_run_cannot_mend_powers_off_at_once(world: World, why: str)
     assert world.powered_off
 
 
+@pytest.mark.parametrize(
+    ("meanwhile", "words"),
+    [
+        ("service", "kafka.service is not known to be down"),
+        ("service starts", "kafka.service is not known to be down"),
+        ("systemd is silent", "kafka.service is not known to be down"),
+        ("finished", "a boot has come to its end meanwhile"),
+        ("run", "another run is at it"),
+        ("stay", "stay is there"),
+    ],
+)
+def test_what_somebody_brought_up_or_works_on_stays_on(
+    world: World, meanwhile: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Telling nobody takes minutes, in which a person may have mended what was missing."""
+    world.node.unlink()
+
+    def refuse_and_change(**_: object) -> World:
+        words_of = {"service": "active", "service starts": "activating", "systemd is silent": ""}
+        if meanwhile in words_of:
+            world.words["kafka.service"] = words_of[meanwhile]
+        elif meanwhile == "finished":
+            recorded(world, "finished")
+        elif meanwhile == "stay":
+            (world.root / "stay").touch()
+        else:
+            held = world.held = (world.root / "boot.lock").open("a", encoding="ascii")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        return world
+
+    world.boot.__dict__["boto3"].session.Session = refuse_and_change
+    world.refuse = {"autoscaling": 99}
+    world.end()
+    assert not world.powered_off
+    assert f"this instance stays on, because {words}" in capsys.readouterr().out.replace(str(world.root) + "/", "")
+
+
+@pytest.mark.parametrize("node", [NODE.replace(", holdfast_asg: demo-kafka-a", ""), None])
+def test_an_instance_that_auto_scaling_did_not_bring_is_left_to_a_person(
+    world: World, node: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.node.unlink() if node is None else world.node.write_text(node)
+    answers = world.boot.metadata
+
+    def metadata(path: str) -> str:
+        if "autoscaling" in path:
+            raise urllib.error.HTTPError("", 404, "", None, io.BytesIO())  # type: ignore[arg-type]  # no headers
+        return str(answers(path))
+
+    world.boot.__dict__["metadata"] = metadata
+    world.refuse = {"autoscaling": 99}
+    world.end()
+    assert (world.timers, world.powered_off) == ([], False)
+    assert "left to a person" in capsys.readouterr().out
+
+
 def test_an_instance_that_is_told_of_or_serves_or_has_no_group_stays_on(world: World) -> None:
     world.end()
     world.no_group = True
@@ -383,6 +440,9 @@ def test_an_instance_that_is_told_of_or_serves_or_has_no_group_stays_on(world: W
 @pytest.mark.parametrize(("unit", "restarts"), [("failed", ["holdfast-boot.service"]), ("activating", [])])
 def test_a_boot_that_runs_is_not_run_again(world: World, unit: str, restarts: list[str]) -> None:
     world.words = {"holdfast-boot.service": unit}
+    assert world.boot.main(["--again"]) == 0
+    assert world.restarts == restarts
+    (world.root / "stay").touch()
     assert world.boot.main(["--again"]) == 0
     assert world.restarts == restarts
 
