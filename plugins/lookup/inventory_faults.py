@@ -22,6 +22,7 @@ description:
   - Looks at the variables that the host of the play sees.
   - Looks at all C(group_vars) and C(host_vars) files beside the inventory.
   - Names that begin with C(holdfast_) or with the name of a role must be options of a role.
+  - Their values must be of the option's type, as far as they are neither templates nor encrypted.
   - Files that are wholly encrypted are left out; what they set is seen when the host of the play sees it.
 options:
   environment:
@@ -96,9 +97,12 @@ def files(directory: Path) -> Iterator[Path]:
 
 def faults(seen: dict[str, Any], environment: str, cluster: str, known: Iterable[str] = ()) -> list[str]:
     """Return the faults of the variables that a host sees and of its inventory's files."""
-    roles = {path.parents[1].name: rules.option_names(read(path)) for path in ROLES.glob("*/meta/argument_specs.yml")}
+    specifications = {path.parents[1].name: read(path) for path in sorted(ROLES.glob("*/meta/argument_specs.yml"))}
+    roles = {role: rules.option_names(specification) for role, specification in specifications.items()}
+    options = rules.options_by_name(specifications.values())
     place = seen.get("inventory_dir")
     found = rules.unknown_names(seen, roles, known) + rules.port_faults(seen.items())
+    found += rules.type_faults(seen.items(), options)
     found += rules.environment_faults(place, environment)
     if not place:
         return found
@@ -106,7 +110,9 @@ def faults(seen: dict[str, Any], environment: str, cluster: str, known: Iterable
     for path in files(directory):
         content = read(path)
         if isinstance(content, dict):
-            here = rules.unknown_names(map(str, content), roles, known) + rules.port_faults(content.items())
+            values = [(str(name), value) for name, value in content.items()]
+            here = rules.unknown_names(dict(values), roles, known) + rules.port_faults(values)
+            here += rules.type_faults(values, options)
             found += [f"{path.relative_to(directory)}: {fault}" for fault in here if fault not in found]
     for path in sorted(p for p in directory.glob("*aws_ec2.y*ml") if p.suffix in EXTENSIONS):
         found += rules.filter_faults(path.name, read(path), cluster)

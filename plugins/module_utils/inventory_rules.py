@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.holdfast.kafka.plugins.module_utils.pool_plan import unknown_variables
 
 OWN_PREFIX = "holdfast_"
@@ -28,6 +29,9 @@ PORTS = {
     "zookeeper_election_port": 3888,
 }
 CLUSTER_FILTER = "tag:holdfast:cluster"
+# A value under such a name is not repeated.
+SECRET = re.compile(r"auth|jaas|login|password|secret|token")
+SHOWN_CHARACTERS = 60
 TAG_KEY = re.compile(r"^[A-Za-z0-9 +\-=._:/@]{1,128}$")
 
 
@@ -47,6 +51,53 @@ def option_names(specification: Mapping[str, Any]) -> set[str]:
     """Return the options of all entry points of a C(meta/argument_specs.yml)."""
     entries = (specification.get("argument_specs") or {}).values()
     return {name for entry in entries for name in (entry.get("options") or {})}
+
+
+def options_by_name(specifications: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return what each option may be, by its name; what several roles or entry points have may be several things."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for specification in specifications:
+        for entry in (specification.get("argument_specs") or {}).values():
+            for name, option in (entry.get("options") or {}).items():
+                if option not in found.setdefault(name, []):
+                    found[name].append(option)
+    return found
+
+
+def type_faults(values: Iterable[tuple[str, Any]], options: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[str]:
+    """Return a sentence for each value that none of its option's types takes, by Ansible's own rules of conversion.
+
+    What is empty, encrypted or a template is judged where it is used; so are the names that are no options.
+    """
+    faults = []
+    for name, value in sorted(values, key=lambda item: item[0]):
+        kinds = list(options.get(name, ()))
+        if not kinds or value is None or _templated(value):
+            continue
+        errors = [ArgumentSpecValidator({name: dict(kind)}).validate({name: value}).error_messages for kind in kinds]
+        if all(errors):
+            faults.append(_type_fault(name, value, kinds[0], errors[0][0]))
+    return faults
+
+
+def _templated(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_templated, [*value, *value.values()]))
+    if isinstance(value, list):
+        return any(map(_templated, value))
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _type_fault(name: str, value: Any, option: Mapping[str, Any], error: str) -> str:
+    """The sentence; Ansible's own repeats values, which may be secrets."""
+    plain = isinstance(value, str | int | float) and not option.get("no_log") and not SECRET.search(name)
+    shown = repr(value)[:SHOWN_CHARACTERS] if plain else f"a {type(value).__name__}"
+    inner = re.match(r"(?:argument|Elements value for option|value of) '?(\w+)'?", error)
+    within = f" (in its part {inner[1]})" if inner and inner[1] != name else ""
+    if option.get("choices") and not within:
+        return f"{name} is {shown}, but it must be one of: {', '.join(map(str, option['choices']))}."
+    elements = f" of {option['elements']}" if option.get("elements") else ""
+    return f"{name} is {shown}, which is not of its type {option.get('type', 'str')}{elements}{within}."
 
 
 def environment_faults(inventory_dir: str | None, environment: str) -> list[str]:

@@ -64,6 +64,7 @@ def test_a_good_inventory_is_accepted(inventory: Path) -> None:
         ("all/cluster.yml", "holdfast_clutser: demo", "did you mean holdfast_cluster?"),
         ("all/zz_own.yml", "holdfast_pools: three", "holdfast_pools"),
         ("kafka/role.yml", "kafka_heap_mb: 512", "kafka_heap_mb"),
+        ("kafka/role.yml", "kafka_heap_mib: lots", "role.yml: kafka_heap_mib is 'lots', which is not of its type int."),
     ],
 )
 def test_a_fault_is_refused_before_the_role_is_joined(inventory: Path, file: str, line: str, words: str) -> None:

@@ -30,6 +30,49 @@ def test_a_misspelt_variable_is_named_with_its_nearest(name: str, nearest: str) 
     assert rules.unknown_names([name], ROLES, [name]) == []
 
 
+POOL = {"type": "list", "elements": "dict", "options": {"node_id": {"type": "int", "required": True}}}
+OPTIONS = {
+    "kafka_heap_mib": [{"type": "int"}],
+    "kafka_enabled": [{"type": "bool"}],
+    "kafka_mode": [{"type": "str", "choices": ["rack", "serial"]}],
+    "kafka_version": [{"type": "str"}],
+    "kafka_pools": [POOL],
+    "kafka_either": [{"type": "int"}, {"type": "dict"}],
+    "kafka_password": [{"type": "dict"}],
+    "kafka_hidden": [{"type": "int", "no_log": True}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("kafka_heap_mib", "lots", "kafka_heap_mib is 'lots', which is not of its type int."),
+        ("kafka_heap_mib", [512], "kafka_heap_mib is a list, which is not of its type int."),
+        ("kafka_enabled", "maybe", "kafka_enabled is 'maybe', which is not of its type bool."),
+        ("kafka_mode", "racks", "kafka_mode is 'racks', but it must be one of: rack, serial."),
+        ("kafka_pools", "three", "kafka_pools is 'three', which is not of its type list of dict."),
+        (
+            "kafka_pools",
+            [{"node_id": "one"}],
+            "kafka_pools is a list, which is not of its type list of dict (in its part node_id).",
+        ),
+        ("kafka_either", "x", "kafka_either is 'x', which is not of its type int."),
+        ("kafka_password", "hunter2", "kafka_password is a str, which is not of its type dict."),
+        ("kafka_hidden", "hunter2", "kafka_hidden is a str, which is not of its type int."),
+        ("kafka_heap_mib", "512", None),
+        ("kafka_heap_mib", None, None),
+        ("kafka_heap_mib", "{{ ansible_memtotal_mb // 2 }}", None),
+        ("kafka_enabled", "yes", None),
+        ("kafka_version", 3.9, None),
+        ("kafka_pools", [{"node_id": "{{ number }}"}], None),
+        ("kafka_either", {"a": 1}, None),
+        ("my_own", object, None),
+    ],
+)
+def test_a_value_of_another_type_is_named_without_its_secrets(name: str, value: Any, sentence: str | None) -> None:
+    assert rules.type_faults([(name, value)], OPTIONS) == ([] if sentence is None else [sentence])
+
+
 @pytest.mark.parametrize(
     ("place", "environment", "fires"),
     [
