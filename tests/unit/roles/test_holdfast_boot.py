@@ -335,9 +335,6 @@ def test_the_two_calls_are_tried_again_and_do_not_depend_on_one_another(world: W
     assert world.slept < 300
 
 
-AGAIN = ["--quiet", "--collect", "--on-active=120", "/usr/local/bin/holdfast-boot", "--again"]
-
-
 @pytest.mark.parametrize("who", ["metadata", "autoscaling"])
 def test_a_boot_that_could_tell_nobody_runs_again_and_then_powers_off(
     world: World, who: str, capsys: pytest.CaptureFixture[str]
@@ -349,22 +346,20 @@ def test_a_boot_that_could_tell_nobody_runs_again_and_then_powers_off(
         world.boot.__dict__["metadata"] = silent
     else:
         world.refuse = {"autoscaling": 99}
+    again = ["--quiet", "--collect", "--on-active=120", "/usr/local/bin/holdfast-boot", "--again"]
     for number in (1, 2, 3):
         world.end()
-        assert (world.timers, world.powered_off) == ([AGAIN] * number, False)
+        assert (world.timers, world.powered_off) == ([again] * number, False)
         assert f"tried again in 120 s ({number} of 3)" in capsys.readouterr().out
     world.end()
-    assert (world.timers, world.powered_off) == ([AGAIN] * 3, True)
+    assert (world.timers, world.powered_off) == ([again] * 3, True)
     assert "powering off" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("why", ["no node.yml", "no timer"])
 def test_what_another_run_cannot_mend_powers_off_at_once(world: World, why: str) -> None:
     world.refuse = {"autoscaling": 99}
-    if why == "no node.yml":
-        world.node.unlink()
-    else:
-        world.timer_code = 1
+    world.node.unlink() if why == "no node.yml" else setattr(world, "timer_code", 1)
     world.end()
     assert world.powered_off
 
@@ -372,9 +367,9 @@ def test_what_another_run_cannot_mend_powers_off_at_once(world: World, why: str)
 @pytest.mark.parametrize(
     ("meanwhile", "words"),
     [
-        ("service", "kafka.service is not known to be down"),
-        ("service starts", "kafka.service is not known to be down"),
-        ("systemd is silent", "kafka.service is not known to be down"),
+        ("active", "kafka.service is not known to be down"),
+        ("activating", "kafka.service is not known to be down"),
+        ("", "kafka.service is not known to be down"),
         ("finished", "a boot has come to its end meanwhile"),
         ("run", "another run is at it"),
         ("stay", "stay is there"),
@@ -387,9 +382,8 @@ def test_what_somebody_brought_up_or_works_on_stays_on(
     world.node.unlink()
 
     def refuse_and_change(**_: object) -> World:
-        words_of = {"service": "active", "service starts": "activating", "systemd is silent": ""}
-        if meanwhile in words_of:
-            world.words["kafka.service"] = words_of[meanwhile]
+        if meanwhile in ("active", "activating", ""):
+            world.words["kafka.service"] = meanwhile
         elif meanwhile == "finished":
             recorded(world, "finished")
         elif meanwhile == "stay":
@@ -440,11 +434,9 @@ def test_an_instance_that_is_told_of_or_serves_or_has_no_group_stays_on(world: W
 @pytest.mark.parametrize(("unit", "restarts"), [("failed", ["holdfast-boot.service"]), ("activating", [])])
 def test_a_boot_that_runs_is_not_run_again(world: World, unit: str, restarts: list[str]) -> None:
     world.words = {"holdfast-boot.service": unit}
-    assert world.boot.main(["--again"]) == 0
-    assert world.restarts == restarts
+    assert (world.boot.main(["--again"]), world.restarts) == (0, restarts)
     (world.root / "stay").touch()
-    assert world.boot.main(["--again"]) == 0
-    assert world.restarts == restarts
+    assert (world.boot.main(["--again"]), world.restarts) == (0, restarts)
 
 
 def test_a_second_run_waits_for_the_first(world: World, capsys: pytest.CaptureFixture[str]) -> None:
