@@ -31,7 +31,7 @@ def test_a_misspelt_variable_is_named_with_its_nearest(name: str, nearest: str) 
 
 
 POOL = {"type": "list", "elements": "dict", "options": {"node_id": {"type": "int", "required": True}}}
-OPTIONS = {
+OPTIONS: dict[str, list[dict[str, Any]]] = {
     "kafka_heap_mib": [{"type": "int"}],
     "kafka_enabled": [{"type": "bool"}],
     "kafka_mode": [{"type": "str", "choices": ["rack", "serial"]}],
